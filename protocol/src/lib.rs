@@ -1,1 +1,11 @@
-//! protocol
+//! What Muster signs and sends, and the rules that decide about it.
+//!
+//! This crate is pure: no sockets, no files, no clock, no randomness. Time comes in as a number,
+//! randomness as bytes, and what has to happen comes out as values. So every rule can be tested as a
+//! function, a thousand nodes can be played through in a second, and all nodes come to the same
+//! verdict about the same bytes.
+pub mod cbor;
+pub mod clock;
+pub mod identity;
+pub mod ids;
+pub mod limits;

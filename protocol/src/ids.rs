@@ -1,0 +1,193 @@
+//! Names of things: fixed bytes inside, prefixed text outside.
+//!
+//! Most ids are derived from what they name, so that every node comes to the same one without asking
+//! (DESIGN §2): a space is the hash of its genesis, a public channel's stream the hash of its space and
+//! its name, an operation the hash of its header.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha512};
+use ulid::Ulid;
+
+use crate::identity::NodeId;
+
+/// The first 32 bytes of SHA-512 over a domain and the parts, each part preceded by its length.
+pub fn hash(domain: &'static str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut sha = Sha512::new();
+    sha.update(domain.as_bytes());
+    sha.update([0]);
+    for part in parts {
+        sha.update((part.len() as u64).to_be_bytes());
+        sha.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(&sha.finalize()[..32]);
+    out
+}
+
+macro_rules! byte_id {
+    ($(#[$doc:meta])* $name:ident, $length:literal, $bytes:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $length]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({:.8}…)"), data_encoding::HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                crate::cbor::$bytes(self.0).serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::cbor::$bytes::deserialize(deserializer).map(|bytes| Self(bytes.0))
+            }
+        }
+    };
+}
+
+byte_id!(
+    /// A space: the hash of its genesis, so nobody can claim one that is not theirs.
+    SpaceId, 32, Bytes32
+);
+byte_id!(
+    /// An operation: the hash of its header's bytes.
+    OpId, 32, Bytes32
+);
+byte_id!(
+    /// A stream inside a space. 128 bits, so that it is also the ULID under which people see it.
+    StreamId, 16, Bytes16
+);
+byte_id!(
+    /// One life of a store. Cursors carry it: after a rebuild an old cursor is refused, not misread.
+    StoreId, 16, Bytes16
+);
+
+impl OpId {
+    /// What the first operation of a log names as its predecessor.
+    pub const NONE: OpId = OpId([0; 32]);
+}
+
+impl StreamId {
+    /// The workspace itself: operations that belong to no conversation.
+    pub const SPACE: StreamId = StreamId([0; 16]);
+
+    /// The stream of the public channel `name`.
+    pub fn channel(space: SpaceId, name: &str) -> Self {
+        Self::derive("muster/stream/channel/v1", space, name)
+    }
+
+    /// The stream of the direct room `id` inside its own space.
+    pub fn direct_room(space: SpaceId, id: &str) -> Self {
+        Self::derive("muster/stream/direct/v1", space, id)
+    }
+
+    fn derive(domain: &'static str, space: SpaceId, name: &str) -> Self {
+        let whole = hash(domain, &[&space.0, name.as_bytes()]);
+        let mut id = [0; 16];
+        id.copy_from_slice(&whole[..16]);
+        Self(id)
+    }
+}
+
+/// One log: what one life of one node wrote into one space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId {
+    /// The space.
+    pub space: SpaceId,
+    /// The node that writes it.
+    pub author: NodeId,
+    /// A random number made with the store; a restored or copied store takes a new one, so that it
+    /// cannot contradict what it wrote before and forgot.
+    pub incarnation: u64,
+}
+
+/// The public id of a workspace: `ws_` and a ULID, the same on all nodes and in all doors (N-3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkspaceId(pub Ulid);
+
+/// Text that is not an id of the expected kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not an id of the form {prefix}…; it is the prefix and 26 letters and digits")]
+pub struct IdError {
+    prefix: &'static str,
+}
+
+impl WorkspaceId {
+    /// A new id from a time in milliseconds and ten random bytes.
+    pub fn new(now_ms: u64, random: [u8; 10]) -> Self {
+        Self(ulid(now_ms, random))
+    }
+}
+
+impl fmt::Display for WorkspaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ws_{}", self.0)
+    }
+}
+
+impl FromStr for WorkspaceId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let error = IdError { prefix: "ws_" };
+        let ulid = text.strip_prefix("ws_").ok_or(error)?;
+        Ulid::from_string(ulid).map(Self).map_err(|_| error)
+    }
+}
+
+impl Serialize for WorkspaceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.0.to_bytes())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkspaceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
+        }
+        crate::cbor::Bytes16::deserialize(deserializer).map(|bytes| Self(Ulid::from_bytes(bytes.0)))
+    }
+}
+
+/// A ULID of a time in milliseconds and ten random bytes.
+pub fn ulid(now_ms: u64, random: [u8; 10]) -> Ulid {
+    let mut wide = [0; 16];
+    wide[6..].copy_from_slice(&random);
+    Ulid::from_parts(now_ms, u128::from_be_bytes(wide))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_id_reads_back_from_its_text() {
+        let id = WorkspaceId::new(1_700_000_000_000, [9; 10]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!(id.to_string().starts_with("ws_01"));
+        assert!("ws_nope".parse::<WorkspaceId>().is_err());
+    }
+
+    #[test]
+    fn the_parts_of_a_hash_cannot_be_shifted_into_each_other() {
+        assert_ne!(hash("d", &[b"ab", b"c"]), hash("d", &[b"a", b"bc"]));
+    }
+}
