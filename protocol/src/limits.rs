@@ -23,8 +23,6 @@ pub const OPS_FRAME_BYTES: usize = 256 * 1024;
 pub const OPS_PER_FRAME_MAX: usize = 256;
 /// Log heights in one frame: at 90 bytes each a page stays below 64 KiB.
 pub const HEIGHTS_PER_FRAME_MAX: usize = 512;
-/// Space tags in one frame: one node is a member of at most this many spaces with one peer.
-pub const SPACES_PER_FRAME_MAX: usize = 4096;
 /// CBOR nesting: our structures are three deep; a bomb is stopped early.
 pub const CBOR_DEPTH_MAX: usize = 8;
 
