@@ -8,12 +8,15 @@
 pub mod ask;
 pub mod cbor;
 pub mod clock;
+pub mod content;
 pub mod control;
 pub mod fork;
 pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod log;
+pub mod network;
 pub mod operation;
+pub mod session;
 pub mod sync;
 pub mod ticket;

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// hundred bytes of CBOR.
 pub const BODY_BYTES_MAX: usize = ENVELOPE_BYTES_MAX + 16 * 1024;
 /// A serialized Network envelope (N-14).
-pub const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;
+pub const ENVELOPE_BYTES_MAX: usize = crate::network::MAX_ENVELOPE_BYTES;
 /// Header of one operation: twelve short fields.
 pub const HEADER_BYTES_MAX: usize = 512;
 /// One frame on a link. It has to hold at least one operation of the largest size.
