@@ -63,14 +63,7 @@ impl Envelope {
     /// # Errors
     /// [`Refusal`]: the first check that fails.
     pub fn parse(json: &[u8]) -> Result<Self, Refusal> {
-        if json.len() > MAX_ENVELOPE_BYTES {
-            return Err(Refusal::TooLarge { bytes: json.len(), max: MAX_ENVELOPE_BYTES });
-        }
-        match parse_strict(json) {
-            Ok(Value::Object(members)) => Self::from_members(members),
-            Ok(_) => Err(Refusal::NotAnObject { detail: "it is another JSON value".to_owned() }),
-            Err(error) => Err(Refusal::NotAnObject { detail: brief(&error) }),
-        }
+        Self::from_members(read_members(json)?)
     }
 
     /// [`Envelope::parse`] for a message that is parsed JSON already.
@@ -91,6 +84,7 @@ impl Envelope {
         let from = required(&members, "from", PeerName::parse)?;
         let to = optional(&members, "to", PeerName::parse)?;
         let ts = time(&members, "ts")?.ok_or(Refusal::Missing { member: "ts" })?;
+        check_ts(ts)?;
         let container = Container::read(
             text(&members, "surface")?,
             text(&members, "thread_id")?,
@@ -135,14 +129,9 @@ impl Envelope {
     /// # Errors
     /// [`Refusal`]: the first check that fails.
     pub fn check_shape(&self) -> Result<(), Refusal> {
-        let times = [("ts", Some(self.ts)), ("expires_at", self.expires_at)];
-        for (member, seconds) in times {
-            if seconds.is_some_and(|seconds| seconds > MAX_SECONDS) {
-                return Err(Refusal::BadTime { member });
-            }
-        }
-        if self.ts < 1 {
-            return Err(Refusal::BadTime { member: "ts" });
+        check_ts(self.ts)?;
+        if self.expires_at.is_some_and(|end| end > MAX_SECONDS) {
+            return Err(Refusal::BadTime { member: "expires_at" });
         }
         surface::check(self.kind, self.container.as_ref(), self.to.as_ref(), self.work_id.as_ref())?;
         let body = self.content()?;
@@ -237,6 +226,22 @@ impl Envelope {
         }
         let has_proof = self.proof.as_ref().is_some_and(|proof| !proof.is_empty());
         if card.claims_task_write() && !has_proof { Err(Refusal::ProofRequired) } else { Ok(()) }
+    }
+}
+
+/// Reads the bytes of a message as the JSON object they have to be, within the size of N-14. This is what
+/// [`proof::classify`](super::proof::classify) judges and [`Envelope::from_members`] then reads.
+///
+/// # Errors
+/// [`Refusal::TooLarge`] or [`Refusal::NotAnObject`].
+pub fn read_members(json: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    if json.len() > MAX_ENVELOPE_BYTES {
+        return Err(Refusal::TooLarge { bytes: json.len(), max: MAX_ENVELOPE_BYTES });
+    }
+    match parse_strict(json) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(Refusal::NotAnObject { detail: "it is another JSON value".to_owned() }),
+        Err(error) => Err(Refusal::NotAnObject { detail: brief(&error) }),
     }
 }
 
@@ -351,6 +356,10 @@ fn time(members: &Map<String, Value>, member: &'static str) -> Result<Option<i64
             None => Err(Refusal::WrongType { member, wanted: "a whole number of Unix seconds" }),
         },
     }
+}
+
+fn check_ts(ts: i64) -> Result<(), Refusal> {
+    if (1..=MAX_SECONDS).contains(&ts) { Ok(()) } else { Err(Refusal::BadTime { member: "ts" }) }
 }
 
 /// Takes an object out of the members. Null is absent for `proof` and `ext`; for `body` that is an error (N-9), which

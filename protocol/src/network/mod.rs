@@ -5,11 +5,11 @@
 //! "\[ours\]" marks a choice where the original protocol is silent or broken. Everything here is a function of its
 //! arguments: the time comes in as Unix seconds, randomness as bytes, stored state as a record.
 //!
-//! The way of a message that a session sends: build an [`Envelope`], [`Envelope::check`] it, let [`work::decide`] look
-//! at its work, check its room with [`Envelope::check_room`], sign it with [`proof::sign`], and keep what
-//! [`Envelope::to_json`] writes. The way of one that comes from another node: [`Envelope::parse`] its bytes,
-//! [`proof::classify`] the same JSON, [`Envelope::check_fresh`], drop what was seen before, decide about its work,
-//! store it, and put it into the inboxes that [`delivery::recipients`] names. What is refused on the way has a
+//! The way of a message that a session sends: build an [`Envelope`], sign it with [`proof::sign`], [`Envelope::check`]
+//! it, check its room with [`Envelope::check_room`], let [`work::decide`] look at its work, and keep what
+//! [`Envelope::to_json`] writes. The way of one that comes from another node: [`read_members`] its bytes,
+//! [`proof::classify`] them, [`Envelope::from_members`], [`Envelope::check_fresh`], drop what was seen before, decide
+//! about its work, store it, and put it into the inboxes that [`delivery::recipients`] names. What is refused on the way has a
 //! [`ReasonCode`], and sometimes earns an automatic receipt ([`Offender`]).
 //!
 //! ```
@@ -57,7 +57,7 @@ pub use body::{
 pub use capability::{Capability, CapabilityBrief, CapabilityCatalog, CapabilityError, IdFilter};
 pub use card::{PeerCard, greet_summary};
 pub use direct::{Pair, SamePeer};
-pub use envelope::{Envelope, MAX_ENVELOPE_BYTES};
+pub use envelope::{Envelope, MAX_ENVELOPE_BYTES, read_members};
 pub use freshness::{MAX_REPLAY_AGE_SECONDS, Staleness};
 pub use ids::{ChannelName, DirectId, IdError, LinkId, MessageId, PeerName, ThreadId, WorkId, WorkspaceRef};
 pub use kinds::{Kind, ReasonCode, ReceiptStatus, Surface, WhoisType, WorkState};

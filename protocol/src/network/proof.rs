@@ -3,7 +3,8 @@
 //! Two profiles share one construction: Ed25519 over the RFC 8785 form of the envelope with only `proof.sig` left out.
 //! They differ in how the key is tied to the sender:
 //!
-//! - [`Profile::Baseline`], as AGH specifies it: `from` is `nickname@fingerprint`, so the name carries the key.
+//! - [`Profile::Baseline`], as AGH specifies it: `from` is `nickname@fingerprint`, so the name carries the key. Such a
+//!   name is no peer name (N-4): [`classify`] can judge the message, and [`Envelope::parse`] then refuses it.
 //! - [`Profile::Muster`]: `from` is a plain peer name, because room ids are made of it (N-36). The key is bound to
 //!   (workspace, peer) by the peer's first valid greet (N-76); the caller keeps that binding and hands it in.
 //!

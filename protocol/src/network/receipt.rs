@@ -5,11 +5,10 @@
 use serde_json::{Map, Value};
 
 use super::body::{Body, ReceiptBody};
-use super::envelope::{Envelope, MAX_ENVELOPE_BYTES};
+use super::envelope::{Envelope, read_members};
 use super::ids::{ChannelName, IdError, LinkId, MessageId, PeerName, WorkId, WorkspaceRef};
 use super::kinds::{Kind, ReasonCode, ReceiptStatus};
 use super::proof::ProofError;
-use super::reading::parse_strict;
 use super::refusal::Refusal;
 use super::surface::Container;
 use super::work::WorkRefusal;
@@ -88,12 +87,7 @@ impl Offender {
     /// Reads the bytes of a refused message. `None` when it could not earn an answer anyway: it is no say or
     /// capability, names no work or no target, or these members are unreadable (N-91).
     pub fn read(json: &[u8]) -> Option<Self> {
-        if json.len() > MAX_ENVELOPE_BYTES {
-            return None;
-        }
-        let Ok(Value::Object(members)) = parse_strict(json) else {
-            return None;
-        };
+        let members = read_members(json).ok()?;
         let text = |member: &str| members.get(member).and_then(Value::as_str);
         if !text("kind").map(str::trim).and_then(Kind::from_word)?.opens_work() {
             return None;

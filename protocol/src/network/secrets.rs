@@ -5,7 +5,7 @@
 //! to either side, so a hostile text costs no more than its length.
 //!
 //! AGH refuses harmless text such as `token: string` in a code snippet. Here the same pattern passes when what stands
-//! behind the name is a word of a type or a placeholder ([`HARMLESS_VALUES`]) and not a value.
+//! behind the name is plainly no value: a word of a type (`HARMLESS_VALUES`), a placeholder, a call, or the name again.
 
 use std::fmt::Write as _;
 
@@ -46,10 +46,9 @@ const LONG_TOKEN: usize = 20;
 
 /// What may stand behind `token:` or `password=` without being a secret: words of type systems, of forms and of
 /// redaction. Compared in lower case.
-const HARMLESS_VALUES: [&str; 34] = [
+const HARMLESS_VALUES: [&str; 40] = [
     "string",
     "str",
-    "&str",
     "text",
     "bytes",
     "varchar",
@@ -58,6 +57,11 @@ const HARMLESS_VALUES: [&str; 34] = [
     "number",
     "int",
     "integer",
+    "u32",
+    "u64",
+    "i64",
+    "usize",
+    "vec",
     "bool",
     "boolean",
     "object",
@@ -81,10 +85,15 @@ const HARMLESS_VALUES: [&str; 34] = [
     "yes",
     "no",
     "secretstring",
+    "self",
+    "todo",
 ];
 
+/// Where code takes a secret from instead of holding it.
+const HARMLESS_SOURCES: [&str; 5] = ["process.env", "os.environ", "os.getenv", "env.", "std::env"];
+
 /// What follows `bearer` in prose.
-const BEARER_PROSE: [&str; 12] = [
+const BEARER_PROSE: [&str; 20] = [
     "token",
     "tokens",
     "auth",
@@ -97,6 +106,14 @@ const BEARER_PROSE: [&str; 12] = [
     "credential",
     "credentials",
     "format",
+    "realm",
+    "prefix",
+    "required",
+    "missing",
+    "invalid",
+    "expired",
+    "string",
+    "challenge",
 ];
 
 /// Something that looks like a credential.
@@ -210,7 +227,7 @@ fn search(value: &Value) -> Option<Found> {
 
 fn search_members(members: &Map<String, Value>) -> Option<Found> {
     members.iter().find_map(|(name, value)| {
-        let found = if holds_something(value) && is_secret_name(name) {
+        let found = if holds_something(value) && is_secret_name(name.as_bytes()) {
             Some(Found::new(SecretKind::NamedMember))
         } else {
             search(value)
@@ -231,10 +248,10 @@ fn holds_something(value: &Value) -> bool {
 }
 
 /// Compares without `_`, `-`, `.` and case. No listed name contains "hash", so names such as `claim_token_hash` pass.
-fn is_secret_name(name: &str) -> bool {
+fn is_secret_name(name: &[u8]) -> bool {
     let mut plain = [0_u8; LONGEST_NAME];
     let mut length = 0;
-    for byte in name.trim().bytes().filter(|byte| !matches!(byte, b'_' | b'-' | b'.')) {
+    for byte in name.trim_ascii().iter().filter(|byte| !matches!(byte, b'_' | b'-' | b'.')) {
         if length == LONGEST_NAME {
             return false;
         }
@@ -246,7 +263,8 @@ fn is_secret_name(name: &str) -> bool {
 
 /// `name: value` or `name=value`, with the `:` or `=` at `at`.
 fn names_a_secret(bytes: &[u8], at: usize) -> bool {
-    is_assignment(bytes, at) && has_secret_name_before(bytes, at) && has_value_after(bytes, at + 1)
+    is_assignment(bytes, at)
+        && secret_name_before(bytes, at).is_some_and(|name| has_value_after(bytes, at + 1, name))
 }
 
 /// False for `::`, `==`, `=>`, `!=`, `<=`, `>=`, which compare or point. `:=` assigns.
@@ -259,9 +277,9 @@ fn is_assignment(bytes: &[u8], at: usize) -> bool {
     }
 }
 
-/// True when the word in front of `at` is a secret's name, or ends in one behind a `.` or `-` (`db.password`,
-/// `x-api-key`). Quotes, stars and blanks may stand between.
-fn has_secret_name_before(bytes: &[u8], at: usize) -> bool {
+/// The word in front of `at` when it is a secret's name, or the end of the word when it ends in one behind a `.` or `-`
+/// (`db.password`, `x-api-key`). Quotes, stars and blanks may stand between.
+fn secret_name_before(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let floor = at.saturating_sub(LOOK_BACK);
     let mut end = at;
     while end > floor && matches!(bytes[end - 1], b' ' | b'\t' | b'"' | b'\'' | b'`' | b'*' | b'\\' | b':') {
@@ -271,41 +289,61 @@ fn has_secret_name_before(bytes: &[u8], at: usize) -> bool {
     while start > floor && is_name_byte(bytes[start - 1]) {
         start -= 1;
         let begins = start == 0 || !is_name_byte(bytes[start - 1]) || matches!(bytes[start - 1], b'.' | b'-');
-        if begins && std::str::from_utf8(&bytes[start..end]).is_ok_and(is_secret_name) {
-            return true;
+        if begins && is_secret_name(&bytes[start..end]) {
+            return Some(&bytes[start..end]);
         }
     }
-    false
+    None
 }
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
-/// True when something stands on the rest of the line that is not merely a type or a placeholder.
-fn has_value_after(bytes: &[u8], from: usize) -> bool {
+/// True when a value stands on the rest of the line: something that is not merely a type, a placeholder, or code that
+/// fetches or passes on the secret called `name`.
+fn has_value_after(bytes: &[u8], from: usize, name: &[u8]) -> bool {
     let ahead = &bytes[from..bytes.len().min(from + LOOK_AHEAD)];
     let skipped =
         ahead.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'`' | b'*' | b'\\'));
     let value = &ahead[skipped.count()..];
-    let Some(first) = value.first() else {
-        return false;
-    };
-    // The line ends, a list or block closes, or a variable, template or redaction stands in for the value.
-    if matches!(
-        first,
-        b'\n' | b'\r' | b',' | b';' | b')' | b']' | b'}' | b'<' | b'{' | b'[' | b'(' | b'$' | b'%' | b'.'
-    ) {
-        return false;
+    !(is_placeholder(value) || is_harmless_word(value, name) || is_code(value))
+}
+
+/// Nothing, the end of a list or block, or what stands in for a value in templates, shells and redacted text.
+fn is_placeholder(value: &[u8]) -> bool {
+    match (value.first(), value.get(1)) {
+        (None, _) => true,
+        (Some(b'\n' | b'\r' | b',' | b';' | b')' | b']' | b'}' | b'<' | b'{' | b'[' | b'(' | b'&'), _) => {
+            true
+        }
+        (Some(b'.'), next) => matches!(next, None | Some(b'.')),
+        (Some(b'$'), next) => matches!(next, Some(b'{' | b'(' | b'_' | b'A'..=b'Z')),
+        (Some(b'%'), next) => matches!(next, Some(b'{' | b'(' | b's' | b'v')),
+        _ => false,
     }
-    let end =
-        value.iter().position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'&' | b'_' | b'-')));
-    let word = &value[..end.unwrap_or(value.len())];
-    let is_whole =
-        value.get(word.len()).is_none_or(|next| !matches!(next, b'.' | b'/' | b'+' | b'=' | b'@' | b':'));
-    let harmless =
-        is_whole && HARMLESS_VALUES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word));
-    !harmless
+}
+
+/// One whole word that is a type or form word, or the name itself again (`token = token`).
+fn is_harmless_word(value: &[u8], name: &[u8]) -> bool {
+    let end = value.iter().position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')));
+    let (word, rest) = value.split_at(end.unwrap_or(value.len()));
+    let goes_on = matches!(
+        rest.first(),
+        Some(b'.' | b'/' | b'+' | b'=' | b'@' | b':' | b'!' | b'#' | b'$' | b'%' | b'~')
+    ) && rest.get(1).is_some_and(|next| !next.is_ascii_whitespace());
+    let known = HARMLESS_VALUES.iter().map(|known| known.as_bytes()).chain([name]);
+    !goes_on && known.into_iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// A call, or a place in the environment.
+fn is_code(value: &[u8]) -> bool {
+    let path = value
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':'))
+        .count();
+    let is_call = path > 0 && value.get(path) == Some(&b'(');
+    is_call || HARMLESS_SOURCES.iter().any(|source| value.starts_with(source.as_bytes()))
 }
 
 /// `Bearer`, white space and a token, with the `b` at `at`. "Bearer tokens" and "bearer of news" are prose.
@@ -333,8 +371,9 @@ fn is_bearer_token(text: &str, at: usize) -> bool {
 
 /// True when `token` is no word of prose: long, or with digits or inner signs, or behind a capital `Bearer`.
 fn is_header_like(first: u8, token: &[u8]) -> bool {
+    let word = token.split(|byte| *byte == b'=').next().unwrap_or_default();
     if token.len() < BEARER_LENGTH
-        || BEARER_PROSE.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(token))
+        || BEARER_PROSE.iter().any(|prose| prose.as_bytes().eq_ignore_ascii_case(word))
     {
         return false;
     }

@@ -41,6 +41,7 @@ pub fn answer(
     } else {
         (card.clone(), None)
     };
+    let from = card.peer_id.clone();
     let body = WhoisBody { part: WhoisType::Response, query: None, peer_card: Some(card) };
     Some(Envelope {
         id,
@@ -48,7 +49,7 @@ pub fn answer(
         kind: Kind::Whois,
         channel: request.channel.clone(),
         container: None,
-        from: body.peer_card.as_ref()?.peer_id.clone(),
+        from,
         to: Some(request.from.clone()),
         work_id: None,
         reply_to: Some(request.id.clone().into()),
