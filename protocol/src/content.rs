@@ -11,7 +11,7 @@ use crate::{
     control::{ControlState, Role},
     ids::StreamId,
     limits,
-    network::{ChannelName, Envelope, Kind as EnvelopeKind, proof, read_members},
+    network::{ChannelName, Envelope, proof, read_members},
     operation::{Kind, Operation},
     session,
 };
@@ -113,9 +113,10 @@ fn read_envelope(op: &Operation, body: &[u8], control: &ControlState) -> Result<
     if !session::may_speak_as(op.header().author, &envelope.from) {
         return Err(Void::Impostor);
     }
-    // Presence travels by gossip; a stored greet would only pile up (N-138).
-    if envelope.kind == EnvelopeKind::Greet {
-        return Err(Void::Malformed);
+    // A workspace's space holds what everybody in a channel may read: presence travels by gossip (N-138),
+    // and a direct room has a space of its own (N-33).
+    if envelope.container.as_ref().and_then(|container| container.thread_id()).is_none() {
+        return Err(Void::Misplaced);
     }
     in_place(op, &envelope.channel)?;
     Ok(Content::Envelope(Box::new(envelope)))
