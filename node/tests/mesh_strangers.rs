@@ -1,5 +1,5 @@
 //! Strangers, questions, gossip and listening, over real sockets.
-#![allow(clippy::disallowed_methods, reason = "real sockets need real time")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: real sockets need real time")]
 
 use std::time::{Duration, Instant};
 

@@ -18,9 +18,10 @@ pub(super) fn parse(texts: &[String]) -> Vec<Multiaddr> {
     short.filter_map(|text| text.parse().ok()).take(ADDRESSES_PER_NODE_MAX).collect()
 }
 
-/// The last peer named in an address: for `…/p2p/RELAY` or `…/p2p/RELAY/p2p-circuit` the relay.
-pub(super) fn last_peer(address: &Multiaddr) -> Option<PeerId> {
-    address.iter().filter_map(|part| if let Protocol::P2p(peer) = part { Some(peer) } else { None }).last()
+/// The relay an address leads through; without `/p2p-circuit`, the peer it leads to.
+pub(super) fn relay_of(address: &Multiaddr) -> Option<PeerId> {
+    let before = address.iter().take_while(|part| *part != Protocol::P2pCircuit);
+    before.filter_map(|part| if let Protocol::P2p(peer) = part { Some(peer) } else { None }).last()
 }
 
 /// Whether it leads through a relay.
@@ -42,6 +43,7 @@ mod tests {
         let circuit: Multiaddr = format!("{through}/p2p/{own}").parse().unwrap();
         assert_eq!(text(&circuit), through);
         assert!(is_relayed(&circuit) && !is_relayed(&direct));
+        assert_eq!(relay_of(&circuit), Some(relay.peer_id()));
     }
 
     #[test]

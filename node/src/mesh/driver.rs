@@ -152,7 +152,11 @@ impl Driver {
                 },
                 Some(ended) = self.links.join_next() => match ended {
                     Ok((peer, number, outcome)) => self.link_ended(peer, number, outcome),
-                    Err(error) => tracing::error!(%error, "a link's task failed"),
+                    Err(error) => {
+                        // A bug of ours. The link's place would stay taken: better to start afresh.
+                        tracing::error!(%error, "a link's task failed; the mesh ends");
+                        break;
+                    }
                 },
                 (channel, answer) = self.answers.next() => {
                     match answer {
@@ -277,10 +281,15 @@ impl Driver {
 
     fn on_tick(&mut self) {
         let now = now();
-        let peers: Vec<_> = self.peers.keys().copied().collect();
-        for peer in peers {
-            let overdue = self.peers[&peer].since + STRANGER_STAY <= now;
-            if overdue && self.swarm.behaviour().admission.is_stranger(&peer) {
+        // A stranger through whom we reach somebody is of use.
+        let ways = self.peers.values().flat_map(|peer| peer.connections.values());
+        let carriers: BTreeSet<_> =
+            ways.filter(|way| way.relayed).filter_map(|way| address::relay_of(&way.address)).collect();
+        let overdue = |peer: &Peer| peer.since + STRANGER_STAY <= now;
+        let peers: Vec<_> = self.peers.iter().map(|(id, peer)| (*id, overdue(peer))).collect();
+        for (peer, overdue) in peers {
+            let stranger = self.swarm.behaviour().admission.is_stranger(&peer);
+            if overdue && stranger && !carriers.contains(&peer) {
                 let _ = self.swarm.disconnect_peer_id(peer); // an error means that it is gone already
             } else {
                 self.keep_link(peer);

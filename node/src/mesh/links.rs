@@ -144,10 +144,11 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(&mut self, event: ConnectionEvent<Self::InboundProtocol, Self::OutboundProtocol>) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
-                if self.happened.len() < LINK_STREAMS_WAITING_MAX {
-                    self.happened.push_back(Happened::Came(stream));
-                } // else it is dropped: an honest node opens one at a time, and tries again
+            // More are dropped: an honest node opens one at a time, and tries again.
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
+                if self.happened.len() < LINK_STREAMS_WAITING_MAX =>
+            {
+                self.happened.push_back(Happened::Came(stream));
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: stream, ..

@@ -11,10 +11,10 @@
 //! its own, which may wait: for the network when it writes, for the actors when it reads. So frames
 //! never pass the driver, and however many come, commands are served.
 //!
-//! - [`behaviour`]: which protocols, and their bounds. - [`admission`]: who may be connected.
-//! - [`links`]: opens link streams. [`streams`]: what runs on them. [`keeper`]: exactly one per friend.
-//! - [`requests`]: questions and answers. [`gossip`]: presence and digests.
-//! - [`driver`]: the loop. [`feed`]: what it tells. [`handle`]: what it is told.
+//! - `behaviour`: which protocols, and their bounds; `admission`: who may be connected.
+//! - `links` opens link streams, `streams` is what runs on them, `keeper` keeps one per friend.
+//! - `requests`: questions and answers; `gossip`: presence and digests; `relays`: where we reserve.
+//! - `driver`: the loop; `handle`: what it is told; `feed`: what it tells.
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Instant};
 

@@ -23,7 +23,7 @@ impl Relays {
     /// Takes the addresses of relays, with or without `/p2p-circuit` at the end.
     pub(super) fn new(addresses: Vec<Multiaddr>) -> Result<Self, MeshError> {
         let seat = |address: Multiaddr| {
-            let Some(relay) = address::last_peer(&address) else {
+            let Some(relay) = address::relay_of(&address) else {
                 let reason = "the address of a relay ends in /p2p/ and its peer id".to_owned();
                 return Err(MeshError::Address { address: address.to_string(), reason });
             };

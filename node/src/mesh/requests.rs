@@ -161,10 +161,13 @@ impl Asks {
     }
 }
 
+/// Where an answer goes, and the answer; none refuses.
+pub(super) type Ready = (ResponseChannel<Vec<u8>>, Option<Vec<u8>>);
+
 /// Questions of others that wait for our actors.
 #[derive(Default)]
 pub(super) struct Answers {
-    waiting: FuturesUnordered<BoxFuture<'static, (ResponseChannel<Vec<u8>>, Option<Vec<u8>>)>>,
+    waiting: FuturesUnordered<BoxFuture<'static, Ready>>,
 }
 
 impl Answers {
@@ -183,8 +186,8 @@ impl Answers {
         sender
     }
 
-    /// The next answer that is ready; `None` in it refuses. Waits for ever when no question waits.
-    pub(super) async fn next(&mut self) -> (ResponseChannel<Vec<u8>>, Option<Vec<u8>>) {
+    /// The next answer that is ready. Waits for ever when no question waits.
+    pub(super) async fn next(&mut self) -> Ready {
         match self.waiting.next().await {
             Some(ready) => ready,
             None => std::future::pending().await,

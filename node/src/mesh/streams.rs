@@ -215,7 +215,7 @@ impl LinkTask {
         // Not biased: reading and writing have equal chances, whichever side is flooded.
         let outcome = tokio::select! {
             outcome = self.read(reader) => outcome,
-            outcome = &mut writing => outcome,
+            outcome = &mut writing => return outcome,
             outcome = self.tell_room() => outcome,
             end = self.outbox.wished() => end,
         };

@@ -1,4 +1,5 @@
 //! What the tests of the mesh share: nodes on loopback, and patience with a limit.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary takes its part of it")]
 
 use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
@@ -29,8 +30,13 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 impl Node {
     /// The node made from a seed, listening on one transport.
     pub async fn start(seed: u8, transport: &str) -> Self {
+        Self::start_with(seed, MeshConfig { listen: vec![transport.to_owned()], ..MeshConfig::default() })
+            .await
+    }
+
+    /// The node made from a seed, with other settings.
+    pub async fn start_with(seed: u8, config: MeshConfig<'_>) -> Self {
         let identity = Identity::from_seed([seed; 32]);
-        let config = MeshConfig { listen: vec![transport.to_owned()], ..MeshConfig::default() };
         let (network, events) = mesh::start(config, &identity).await.expect("a free port");
         Self { node: identity.node(), network, events, passed: VecDeque::new() }
     }
