@@ -24,23 +24,60 @@ pub(crate) struct Life {
     pub(crate) incarnation: u64,
 }
 
-/// Opens the file, and refuses one that a newer program made before anything in it is touched.
+/// Opens the file, or makes it. One that a newer program made is refused before a byte of it changes.
 pub(crate) fn open_file(builder: &Builder, path: &Path) -> Result<Database, OpenError> {
-    builder.create(path).map_err(open_error)
+    if !path.try_exists().map_err(StoreError::File)? {
+        return create_file(builder, path);
+    }
+    match builder.open_read_only(path) {
+        Ok(db) => check_version(&db)?,
+        // It has to be repaired before it can be read; `prepare` looks at its version then.
+        Err(redb::DatabaseError::RepairAborted) => {}
+        Err(error) => return Err(open_error(error)),
+    }
+    builder.open(path).map_err(open_error)
+}
+
+/// Makes the file under another name first: redb cannot open one that a crash left half-made, so a name
+/// that exists has to be a whole database.
+fn create_file(builder: &Builder, path: &Path) -> Result<Database, OpenError> {
+    let mut half = path.as_os_str().to_owned();
+    half.push(".new");
+    let half = Path::new(&half);
+    let db = match builder.create(half) {
+        Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(OpenError::InUse),
+        Err(_) if half.exists() => {
+            std::fs::remove_file(half).map_err(StoreError::File)?;
+            builder.create(half).map_err(open_error)?
+        }
+        made => made.map_err(open_error)?,
+    };
+    std::fs::rename(half, path).map_err(StoreError::File)?;
+    sync_folder_of(path).map_err(StoreError::File)?;
+    Ok(db)
+}
+
+/// Makes the name of a file durable.
+pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Checks version and owner, makes the tables, and takes a new life where one is due.
 pub(crate) fn prepare(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Life, OpenError> {
-    if let Some(found) = read_version(db)?
-        && found > SCHEMA_VERSION
-    {
-        return Err(OpenError::Newer { found, known: SCHEMA_VERSION });
-    }
+    check_version(db)?;
     let life = take_life(db, node, fresh).map_err(OpenError::Store)?;
     life.ok_or(OpenError::OtherNode)
 }
 
-fn read_version(db: &Database) -> Result<Option<u32>, StoreError> {
+fn check_version(db: &impl ReadableDatabase) -> Result<(), OpenError> {
+    match read_version(db)? {
+        Some(found) if found > SCHEMA_VERSION => Err(OpenError::Newer { found, known: SCHEMA_VERSION }),
+        _ => Ok(()),
+    }
+}
+
+fn read_version(db: &impl ReadableDatabase) -> Result<Option<u32>, StoreError> {
     let txn = db.begin_read()?;
     let meta = match txn.open_table(tables::META) {
         Ok(meta) => meta,
