@@ -120,6 +120,13 @@ struct Inner {
     acks: Arc<Mutex<BTreeMap<(NodeId, u32), u64>>>,
 }
 
+/// With the last handle the writer goes too, so that whoever opens the file next finds it free.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.writer.close();
+    }
+}
+
 impl Store {
     /// Opens or makes a store. It belongs to the node whose key is given.
     pub fn open(disk: Disk, identity: Arc<Identity>, options: &Options) -> Result<Self, OpenError> {
@@ -147,7 +154,7 @@ impl Store {
             failed: false,
         };
         let writer = if options.inline {
-            Writer::Inline(Mutex::new(committer))
+            Writer::inline(committer)
         } else {
             Writer::thread(committer).map_err(StoreError::File)?
         };
