@@ -154,7 +154,7 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         match content {
             Content::Envelope(envelope) => self.apply_envelope(control, op, &envelope, at),
-            Content::Channel(name, opened) => self.apply_channel(control, op, &name, opened),
+            Content::Channel(name, _) => self.apply_channel(control, op, &name, at),
             Content::Void(_) => Ok(()),
         }
     }
@@ -171,22 +171,6 @@ impl Batch<'_> {
         self.put_log(log, row)?;
         self.forks.insert(row.number, proof.encode().as_slice())?;
         self.void_between(&control, &row, seq - 1, before)
-    }
-
-    /// Takes back the effect of operations above what counts of a log.
-    pub(crate) fn void_between(
-        &mut self,
-        control: &ControlState,
-        row: &LogRow,
-        last_good: u64,
-        last_applied: u64,
-    ) -> Result<(), StoreError> {
-        for seq in last_good + 1..=last_applied.min(row.seq) {
-            let at = At { log: row.number, seq };
-            let op = self.op(at)?;
-            self.void_op(control, &op, at)?;
-        }
-        Ok(())
     }
 }
 

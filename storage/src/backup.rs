@@ -85,7 +85,8 @@ macro_rules! all_tables {
             $do($($argument,)* tables::CHANNELS)?,
             $do($($argument,)* tables::TIMELINE)?,
             $do($($argument,)* tables::THREADS)?,
-            $do($($argument,)* tables::THREAD_ORDER)?,
+            $do($($argument,)* tables::OPENINGS)?,
+            $do($($argument,)* tables::ORDER)?,
             $do($($argument,)* tables::THREAD_RECENT)?,
             $do($($argument,)* tables::PARTICIPANTS)?,
             $do($($argument,)* tables::MESSAGES)?,
@@ -98,7 +99,7 @@ macro_rules! all_tables {
     };
 }
 
-fn copy_all(from: &ReadTransaction, copy: &Database) -> Result<[u64; 18], StoreError> {
+fn copy_all(from: &ReadTransaction, copy: &Database) -> Result<[u64; 19], StoreError> {
     let to = copy.begin_write()?;
     let counts = all_tables!(copy_table, from, &to);
     to.open_table(tables::META)?.insert(COPY_KEY, [1].as_slice())?;
@@ -120,9 +121,9 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
 }
 
 /// Rows of each table, read one by one, without the mark of the copy.
-fn count_all(copy: &ReadTransaction) -> Result<[u64; 18], StoreError> {
+fn count_all(copy: &ReadTransaction) -> Result<[u64; 19], StoreError> {
     let mut counts = all_tables!(count_rows, copy);
-    counts[17] -= 1;
+    counts[18] -= 1;
     Ok(counts)
 }
 

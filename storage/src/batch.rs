@@ -56,10 +56,11 @@ pub struct Batch<'t> {
     pub(crate) forks: Table<'t, u32, Bytes>,
     pub(crate) acks: Table<'t, &'static [u8; 36], u64>,
     pub(crate) timeline: Table<'t, &'static [u8; 24], Bytes>,
-    pub(crate) thread_order: Table<'t, &'static [u8; 72], u64>,
+    pub(crate) openings: Table<'t, &'static [u8; 72], Bytes>,
+    pub(crate) order: Table<'t, &'static [u8; 72], u64>,
     pub(crate) thread_recent: Table<'t, Bytes, &'static [u8; 16]>,
-    pub(crate) participants: Table<'t, &'static [u8; 32], ()>,
-    pub(crate) messages: Table<'t, &'static [u8; 20], Bytes>,
+    participants: Table<'t, &'static [u8; 32], u64>,
+    pub(crate) messages: Table<'t, &'static [u8; 93], Bytes>,
     pub(crate) agents: Table<'t, &'static [u8; 20], Bytes>,
     pub(crate) inbox: Table<'t, &'static [u8; 24], Bytes>,
     journal: Table<'t, u64, Bytes>,
@@ -80,7 +81,8 @@ impl<'t> Batch<'t> {
             forks: txn.open_table(tables::FORKS)?,
             acks: txn.open_table(tables::ACKS)?,
             timeline: txn.open_table(tables::TIMELINE)?,
-            thread_order: txn.open_table(tables::THREAD_ORDER)?,
+            openings: txn.open_table(tables::OPENINGS)?,
+            order: txn.open_table(tables::ORDER)?,
             thread_recent: txn.open_table(tables::THREAD_RECENT)?,
             participants: txn.open_table(tables::PARTICIPANTS)?,
             messages: txn.open_table(tables::MESSAGES)?,
@@ -192,7 +194,8 @@ impl<'t> Batch<'t> {
         stream: StreamId,
         thread: Short,
     ) -> Result<Option<ThreadRecord>, StoreError> {
-        self.threads.get(&tables::pair_key(stream.0, thread))
+        let record = self.threads.get(&tables::pair_key(stream.0, thread))?;
+        Ok(record.filter(|record| record.messages > 0))
     }
 
     pub(crate) fn put_thread(&mut self, stream: StreamId, thread: Short, record: ThreadRecord) {
@@ -218,10 +221,24 @@ impl<'t> Batch<'t> {
         Ok(())
     }
 
-    /// Adds a participant of a thread or channel; true when it was not one before.
+    /// Counts a message of a participant of a thread or channel; true when it is its first.
     pub(crate) fn participates(&mut self, of: Short, peer: &str) -> Result<bool, StoreError> {
         let key = tables::pair_key(of, tables::short(b"peer", peer));
-        Ok(self.participants.insert(&key, ())?.is_none())
+        let before = self.participants.get(&key)?.map_or(0, |messages| messages.value());
+        self.participants.insert(&key, before + 1)?;
+        Ok(before == 0)
+    }
+
+    /// Takes a message of a participant back; true when it was its last.
+    pub(crate) fn participates_less(&mut self, of: Short, peer: &str) -> Result<bool, StoreError> {
+        let key = tables::pair_key(of, tables::short(b"peer", peer));
+        let before = self.participants.get(&key)?.map_or(0, |messages| messages.value());
+        if before > 1 {
+            self.participants.insert(&key, before - 1)?;
+        } else {
+            self.participants.remove(&key)?;
+        }
+        Ok(before == 1)
     }
 }
 

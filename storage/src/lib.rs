@@ -52,6 +52,7 @@ mod rows;
 mod schema;
 mod store;
 mod tables;
+mod void;
 mod writer;
 
 pub use append::Prepared;

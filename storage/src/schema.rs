@@ -133,7 +133,8 @@ fn open_all(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(tables::CHANNELS)?;
     txn.open_table(tables::TIMELINE)?;
     txn.open_table(tables::THREADS)?;
-    txn.open_table(tables::THREAD_ORDER)?;
+    txn.open_table(tables::OPENINGS)?;
+    txn.open_table(tables::ORDER)?;
     txn.open_table(tables::THREAD_RECENT)?;
     txn.open_table(tables::PARTICIPANTS)?;
     txn.open_table(tables::MESSAGES)?;

@@ -189,7 +189,7 @@ impl View {
         let Some(bytes) = control.get(&tables::control_key(space, height))? else { return Ok(json!({})) };
         let entry = Operation::decode(bytes.value())
             .ok()
-            .and_then(|op| Some(Entry::decode(op.header().kind, op.body()?).ok()?));
+            .and_then(|op| Entry::decode(op.header().kind, op.body()?).ok());
         let role = |code: u8| Role::from_code(code).map(Role::as_str);
         Ok(match entry {
             Some(Entry::Genesis(genesis)) => {
