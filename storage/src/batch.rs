@@ -9,7 +9,7 @@ use muster_protocol::{
     clock::HlcClock,
     control::ControlState,
     identity::{Identity, NodeId},
-    ids::{LogId, SpaceId, StreamId},
+    ids::{LogId, SpaceId, StreamId, hash},
     network::PeerName,
     sync::Height,
 };
@@ -17,8 +17,10 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::{
     StoreError,
+    append::capped,
     changes::Changes,
     rows::{self, ChannelRecord, JournalRecord, LogRow, SessionRecord, ThreadRecord},
+    schema,
     tables::{self, Short},
 };
 
@@ -34,7 +36,12 @@ pub(crate) struct LocalPeer {
 /// What the writer knows without reading: a function of the store's content, made when it is opened.
 pub(crate) struct Memory {
     pub(crate) identity: Arc<Identity>,
+    /// Under which this store writes, but for the spaces named below.
     pub(crate) incarnation: u64,
+    /// Where our first log was closed: the incarnation that followed.
+    pub(crate) incarnations: BTreeMap<SpaceId, u64>,
+    /// Random bytes of this opening of the store.
+    pub(crate) fresh: [u8; 24],
     pub(crate) clock: HlcClock,
     pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
     pub(crate) space_numbers: BTreeMap<SpaceId, u32>,
@@ -46,10 +53,17 @@ pub(crate) struct Memory {
     pub(crate) now_ms: u64,
 }
 
+impl Memory {
+    pub(crate) fn incarnation(&self, space: SpaceId) -> u64 {
+        self.incarnations.get(&space).copied().unwrap_or(self.incarnation)
+    }
+}
+
 /// A transaction in the making.
 pub struct Batch<'t> {
     pub(crate) memory: &'t mut Memory,
     pub(crate) changes: Changes,
+    meta: Table<'t, &'static str, Bytes>,
     pub(crate) control: Table<'t, &'static [u8; 12], Bytes>,
     pub(crate) spaces: Table<'t, &'static [u8; 32], u32>,
     pub(crate) ops: Table<'t, &'static [u8; 12], Bytes>,
@@ -75,6 +89,7 @@ impl<'t> Batch<'t> {
         Ok(Self {
             memory,
             changes: Changes::default(),
+            meta: txn.open_table(tables::META)?,
             control: txn.open_table(tables::CONTROL)?,
             spaces: txn.open_table(tables::SPACES)?,
             ops: txn.open_table(tables::OPS)?,
@@ -98,12 +113,27 @@ impl<'t> Batch<'t> {
 
     /// Writes what was kept back; the commit follows.
     pub(crate) fn finish(mut self) -> Result<Changes, StoreError> {
+        self.cap_heights()?;
         self.logs.flush()?;
         self.channels.flush()?;
         self.threads.flush()?;
         self.sessions.flush()?;
         self.changes.last_event = self.memory.journal_next - 1;
         Ok(self.changes)
+    }
+
+    /// Of a log that was cut or frozen no more is told than counts.
+    fn cap_heights(&mut self) -> Result<(), StoreError> {
+        let mut spaces = std::mem::take(&mut self.changes.spaces);
+        for (space, change) in &mut spaces {
+            let Some(control) = self.control_state(*space) else { continue };
+            for height in change.heights.values_mut() {
+                let log = LogId { space: *space, author: height.author, incarnation: height.incarnation };
+                height.seq = self.log(&log)?.map_or(0, |row| capped(&row, &log, &control));
+            }
+        }
+        self.changes.spaces = spaces;
+        Ok(())
     }
 
     /// Unix milliseconds, as the newest writer of this batch said.
@@ -125,6 +155,17 @@ impl<'t> Batch<'t> {
     pub(crate) fn space_number(&self, space: SpaceId) -> Result<u32, StoreError> {
         let number = self.memory.space_numbers.get(&space).copied();
         number.ok_or(StoreError::Damaged("a space that is used was never begun"))
+    }
+
+    /// Begins another log of our own in a space, after the one of `closed`. It is random, because a twin of
+    /// this store, which is how most logs come to fork, does the same.
+    pub(crate) fn take_incarnation(&mut self, space: SpaceId, closed: u64) -> Result<u64, StoreError> {
+        let whole = hash("muster/incarnation/v1", &[&self.memory.fresh, &space.0, &closed.to_be_bytes()]);
+        let [a, b, c, d, e, f, g, h, ..] = whole;
+        let incarnation = u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1);
+        self.meta.insert(schema::incarnation_key(space).as_str(), &incarnation.to_be_bytes()[..])?;
+        self.memory.incarnations.insert(space, incarnation);
+        Ok(incarnation)
     }
 
     pub(crate) fn log(&mut self, log: &LogId) -> Result<Option<LogRow>, StoreError> {

@@ -1,8 +1,11 @@
 //! The version of the file, and the life of the store in it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use muster_protocol::{identity::NodeId, ids::StoreId};
+use muster_protocol::{
+    identity::NodeId,
+    ids::{SpaceId, StoreId},
+};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
 use crate::{StoreError, error::OpenError, store::open_error, tables};
@@ -17,11 +20,35 @@ const INCARNATION_KEY: &str = "incarnation";
 /// Set in a copy: whoever opens it takes a new id and a new incarnation.
 pub(crate) const COPY_KEY: &str = "copy";
 
+/// Where the incarnation is kept that followed a closed log of ours in a space.
+const SPACE_INCARNATION: &str = "incarnation/";
+
+pub(crate) fn incarnation_key(space: SpaceId) -> String {
+    format!("{SPACE_INCARNATION}{space}")
+}
+
 /// One life of a store: what makes its cursors and its logs different from those of another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     pub(crate) store: StoreId,
     pub(crate) incarnation: u64,
+}
+
+/// The incarnations that followed closed logs, of those spaces.
+pub(crate) fn incarnations(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    spaces: impl Iterator<Item = SpaceId>,
+) -> Result<BTreeMap<SpaceId, u64>, StoreError> {
+    let mut found = BTreeMap::new();
+    for space in spaces {
+        if let Some(incarnation) = meta.get(incarnation_key(space).as_str())? {
+            let incarnation = incarnation.value().try_into();
+            let incarnation =
+                incarnation.map_err(|_| StoreError::Damaged("an incarnation cannot be read"))?;
+            found.insert(space, u64::from_be_bytes(incarnation));
+        }
+    }
+    Ok(found)
 }
 
 /// Opens the file, or makes it. One that a newer program made is refused before a byte of it changes.
@@ -103,6 +130,10 @@ fn take_life(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Option<Lif
         }
         let is_copy = meta.remove(COPY_KEY)?.is_some();
         let is_new = meta.get(STORE_KEY)?.is_none();
+        if is_copy {
+            // They are the original's to go on with.
+            meta.retain(|key, _| !key.starts_with(SPACE_INCARNATION))?;
+        }
         if is_new || is_copy {
             meta.insert(VERSION_KEY, SCHEMA_VERSION.to_be_bytes().as_slice())?;
             meta.insert(NODE_KEY, node.as_bytes().as_slice())?;

@@ -125,7 +125,7 @@ pub(crate) enum Writer {
     /// A thread of its own, which batches.
     Thread { queue: Mutex<Option<SyncSender<Write>>>, thread: Mutex<Option<std::thread::JoinHandle<()>>> },
     /// The caller's thread, one write a commit: for simulations, where time stands still meanwhile.
-    Inline(Inline),
+    Inline(Box<Inline>),
 }
 
 /// See [`Writer::Inline`]. A reply may write again: what follows a commit happens in the order of
@@ -176,11 +176,11 @@ impl Writer {
     }
 
     pub(crate) fn inline(committer: Committer) -> Self {
-        Self::Inline(Inline {
+        Self::Inline(Box::new(Inline {
             committer: Mutex::new(committer),
             afters: Mutex::default(),
             turn: Mutex::default(),
-        })
+        }))
     }
 
     pub(crate) fn submit(&self, write: Write) -> Result<(), NotTaken> {
