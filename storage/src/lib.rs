@@ -47,6 +47,7 @@ pub mod crash;
 mod error;
 mod local;
 mod messages;
+mod overlay;
 mod read;
 mod rows;
 mod schema;

@@ -8,7 +8,7 @@ use muster_protocol::{
 };
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
-use crate::{StoreError, error::OpenError, store::open_error, tables};
+use crate::{StoreError, error::OpenError, overlay::Overlay, store::open_error, tables};
 
 /// The schema this program writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -58,8 +58,11 @@ pub(crate) fn open_file(builder: &Builder, path: &Path) -> Result<Database, Open
     }
     match builder.open_read_only(path) {
         Ok(db) => check_version(&db)?,
-        // It has to be repaired before it can be read; `prepare` looks at its version then.
-        Err(redb::DatabaseError::RepairAborted) => {}
+        // It was not closed, and has to be repaired before it can be read.
+        Err(redb::DatabaseError::RepairAborted) => {
+            let file = std::fs::File::open(path).and_then(Overlay::new).map_err(StoreError::File)?;
+            check_version(&builder.create_with_backend(file).map_err(open_error)?)?;
+        }
         Err(error) => return Err(open_error(error)),
     }
     builder.open(path).map_err(open_error)
