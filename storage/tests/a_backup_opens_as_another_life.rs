@@ -1,4 +1,5 @@
 //! Backups: consistent, verified, private, and unable to contradict the original.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Sending: acknowledged means on disk, once, under the id its sender chose (N-82, N-83, N-89).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

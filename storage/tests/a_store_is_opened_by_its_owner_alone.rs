@@ -1,4 +1,5 @@
 //! Opening: the right program, the right node, one process; a file that is refused stays as it is.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Inboxes of local sessions (N-90, N-97 to N-102).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

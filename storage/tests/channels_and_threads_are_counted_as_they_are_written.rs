@@ -1,4 +1,5 @@
 //! What lists and pages show (N-105, N-106, N-109, N-112, N-114, N-115, N-119).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The writer: group commit, backpressure, order of replies, and how it ends.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

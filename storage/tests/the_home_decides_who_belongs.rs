@@ -1,4 +1,5 @@
 //! Tickets, invites and removals, as the home of a workspace decides them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Convergence: nodes that hold the same operations show the same, in whatever order those came.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Removals, changes of role and repeated ids: a node that hears late takes back what a node that heard in
 //! time never let count. Sequences stay.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Nodes for tests: a real store each, on a disk in memory or in a file, and no actors.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod link;
 
