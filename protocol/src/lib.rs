@@ -4,8 +4,19 @@
 //! randomness as bytes, and what has to happen comes out as values. So every rule can be tested as a
 //! function, a thousand nodes can be played through in a second, and all nodes come to the same
 //! verdict about the same bytes.
+
+pub mod ask;
 pub mod cbor;
 pub mod clock;
+pub mod content;
+pub mod control;
+pub mod fork;
 pub mod identity;
 pub mod ids;
 pub mod limits;
+pub mod log;
+pub mod network;
+pub mod operation;
+pub mod session;
+pub mod sync;
+pub mod ticket;

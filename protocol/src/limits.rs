@@ -11,7 +11,7 @@ use std::time::Duration;
 /// hundred bytes of CBOR.
 pub const BODY_BYTES_MAX: usize = ENVELOPE_BYTES_MAX + 16 * 1024;
 /// A serialized Network envelope (N-14).
-pub const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;
+pub const ENVELOPE_BYTES_MAX: usize = crate::network::MAX_ENVELOPE_BYTES;
 /// Header of one operation: twelve short fields.
 pub const HEADER_BYTES_MAX: usize = 512;
 /// One frame on a link. It has to hold at least one operation of the largest size.
@@ -23,8 +23,6 @@ pub const OPS_FRAME_BYTES: usize = 256 * 1024;
 pub const OPS_PER_FRAME_MAX: usize = 256;
 /// Log heights in one frame: at 90 bytes each a page stays below 64 KiB.
 pub const HEIGHTS_PER_FRAME_MAX: usize = 512;
-/// Space tags in one frame: one node is a member of at most this many spaces with one peer.
-pub const SPACES_PER_FRAME_MAX: usize = 4096;
 /// CBOR nesting: our structures are three deep; a bomb is stopped early.
 pub const CBOR_DEPTH_MAX: usize = 8;
 
@@ -43,8 +41,39 @@ pub const LINK_QUEUE_FRAMES: usize = 16;
 /// Bytes a node lets a peer send before it acknowledges: several full frames, so that a fast link
 /// stays busy while a commit runs.
 pub const CREDIT_BYTES: u64 = 4 * 1024 * 1024;
-/// Events of the mesh that wait for the actors before reading from links stops.
-pub const MESH_EVENTS_MAX: usize = 1024;
+/// Events of the mesh that wait for the actors before reading from links stops. Were all of them
+/// frames of the largest size, which only members can send, they would hold 144 MiB.
+pub const MESH_EVENTS_MAX: usize = 128;
+/// Events that are not frames wait here while the queue of [`MESH_EVENTS_MAX`] is full. When this is
+/// full too, questions are refused and sightings on the local network forgotten.
+pub const MESH_OWED_MAX: usize = 64;
+/// Commands that wait for the mesh: dials, questions, gossip. Each is served in microseconds.
+pub const MESH_COMMANDS_MAX: usize = 256;
+/// How often the mesh looks at its clock: strangers, bans, links to open again.
+pub const MESH_TICK: Duration = Duration::from_millis(250);
+/// How long listening may take to begin; binding a socket is immediate unless something is wrong.
+pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connections may take to say goodbye when the node stops.
+pub const MESH_SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+/// Queued frames of a link are written together up to this size: one flush for many small frames.
+pub const LINK_BATCH_BYTES: usize = 256 * 1024;
+/// Read buffer of a link: a few hundred small frames for one read.
+pub const LINK_READ_BYTES: usize = 64 * 1024;
+/// How long the other node may take to accept a link. It answers with one byte.
+pub const LINK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// First pause before a link is opened again on a connection that still stands; doubles up to
+/// [`LINK_RETRY_MAX`].
+pub const LINK_RETRY_MIN: Duration = Duration::from_millis(250);
+/// Longest pause between two attempts to open a link on a standing connection.
+pub const LINK_RETRY_MAX: Duration = Duration::from_secs(4);
+/// A link that lasted this long was a good one: the next is opened after [`LINK_RETRY_MIN`].
+pub const LINK_STEADY: Duration = Duration::from_secs(10);
+/// How long the node that does not open links waits for one before it knocks.
+pub const LINK_KNOCK: Duration = Duration::from_secs(2);
+/// How long the last frames of a politely closed link may take to leave.
+pub const LINK_CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// Link streams of one connection that wait to be looked at. A node opens one at a time.
+pub const LINK_STREAMS_WAITING_MAX: usize = 2;
 /// Anti-entropy: how often two linked nodes compare digests although nothing seems to differ.
 pub const ANTI_ENTROPY: Duration = Duration::from_secs(30);
 /// How long a node waits for an operation it heard of to be pushed by its author before it asks
@@ -56,6 +85,8 @@ pub const HEARD_DELAY: Duration = Duration::from_millis(200);
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer that broke the protocol is refused.
 pub const BAN: Duration = Duration::from_secs(600);
+/// Bans remembered; the one that ends first makes room.
+pub const BANS_MAX: usize = 1024;
 /// Operations verified for one peer per second, sustained: about 6 % of a core at 31 µs each would
 /// be 2 000; catching up needs more, so the budget is set where a core is still half free.
 pub const VERIFY_PER_SECOND_MAX: u64 = 16_000;
@@ -66,6 +97,12 @@ pub const VERIFY_PER_SECOND_MAX: u64 = 16_000;
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// How long an answer may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions of ours that wait for an answer, over all nodes.
+pub const ASKS_MAX: usize = 256;
+/// Questions of others that wait for our answer, over all nodes: 4 MiB of questions at most.
+pub const ANSWERS_MAX: usize = 64;
+/// Questions and answers on one connection at one time.
+pub const ASKS_PER_CONNECTION_MAX: usize = 8;
 /// Failed attempts to join that one node may make per minute. Guessing a ticket is hopeless anyway;
 /// this keeps it cheap for us.
 pub const JOIN_FAILURES_PER_MINUTE_MAX: u32 = 5;
@@ -80,8 +117,40 @@ pub const CONNECTIONS_IN_MAX: u32 = 64;
 pub const CONNECTIONS_OUT_MAX: u32 = 64;
 /// Connections being negotiated, each way.
 pub const CONNECTIONS_PENDING_MAX: u32 = 16;
-/// Connections with one peer: one each way, when both dial at once.
-pub const CONNECTIONS_PER_PEER_MAX: u32 = 2;
+/// Connections with one peer: one each way, when both dial at once, and the same again while direct
+/// ones take over from relayed ones.
+pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Streams of one connection: a link, gossip both ways, questions, identify and ping, with room.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// How long a connection without any stream stays. Longer than any pause between two links.
+pub const CONNECTION_IDLE: Duration = Duration::from_secs(60);
+/// How long one address may take to be connected to; half of [`REQUEST_TIMEOUT`], so that a question
+/// can still be asked after a bad address was tried.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a peer may send over QUIC before we read it, per connection and per stream.
+pub const QUIC_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// A QUIC connection that is silent for this long is dead.
+pub const QUIC_IDLE: Duration = Duration::from_secs(9);
+/// How often a quiet QUIC connection shows that it lives: three times in [`QUIC_IDLE`].
+pub const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// How often round trips are measured.
+pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// A connection whose ping takes longer is closed: over TCP nothing else notices a vanished machine.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Share of the machine's memory above which new connections are refused.
+pub const MEMORY_SHARE_MAX: f64 = 0.7;
+/// Nodes that may hold a reservation at this node when it serves as a relay. Each also holds one of
+/// [`CONNECTIONS_IN_MAX`].
+pub const RELAY_RESERVATIONS_MAX: usize = 32;
+/// Circuits through this node at one time when it serves as a relay.
+pub const RELAY_CIRCUITS_MAX: usize = 32;
+/// Circuits of one node through this one.
+pub const RELAY_CIRCUITS_PER_NODE_MAX: usize = 4;
+/// How long a circuit lives. libp2p's own 2 minutes would cut every catch-up; three in ten pairs of
+/// nodes behind routers have nothing but the circuit.
+pub const RELAY_CIRCUIT: Duration = Duration::from_secs(3600);
+/// Bytes a circuit carries; libp2p's own 128 KiB would not carry one large message.
+pub const RELAY_CIRCUIT_BYTES: u64 = 256 * 1024 * 1024;
 /// How long a stranger, who is in no workspace of ours, may stay connected.
 pub const STRANGER_STAY: Duration = Duration::from_secs(15);
 /// Strangers connected at one time.
@@ -99,6 +168,10 @@ pub const REDIAL_MAX: Duration = Duration::from_secs(30);
 
 /// One gossip message. It carries presence, cards and digests only.
 pub const GOSSIP_BYTES_MAX: usize = 8 * 1024;
+/// What gossipsub wraps around a message: author, number, topic, key and signature.
+pub const GOSSIP_ENVELOPE_BYTES: usize = 512;
+/// Gossip that waits for one peer. It is replaced every few seconds; what is older is worthless.
+pub const GOSSIP_QUEUE_MAX: usize = 256;
 /// Topics a node listens to; gossipsub's own filter allows 100.
 pub const GOSSIP_TOPICS_MAX: usize = 64;
 /// Local peers one presence message may announce; a node with more sends several messages.

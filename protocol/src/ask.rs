@@ -1,0 +1,201 @@
+//! Questions outside a link: to join, and what an admin asks the home to decide.
+//!
+//! Each question is signed by the node that asks, beside the transport's own authentication, because the
+//! home keeps it in the control log as evidence: anybody can see later who asked for what. It names
+//! the home, so one home's evidence is worthless to another.
+
+use serde_tuple::{Deserialize_tuple, Serialize_tuple};
+
+use crate::{
+    cbor::{self, Bytes, Bytes16, Bytes64, CborError},
+    identity::{Domain, Identity, NodeId},
+    ids::SpaceId,
+    limits,
+    ticket::JoinRefusal,
+};
+
+/// Asks to be let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct JoinRequest {
+    /// The ticket, signed, as [`crate::ticket::SignedTicket::encode`] gives it.
+    pub ticket: Bytes,
+    /// Whom it asks.
+    pub home: NodeId,
+    /// Who asks.
+    pub node: NodeId,
+    /// The name it wants to be known by.
+    pub name: String,
+    /// When it asks, in Unix milliseconds of its clock.
+    pub at_ms: u64,
+}
+
+/// Asks the home to decide something; the asker is an admin elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct AdminRequest {
+    /// In which space.
+    pub space: SpaceId,
+    /// Whom it asks.
+    pub home: NodeId,
+    /// Who asks.
+    pub node: NodeId,
+    /// When, in Unix milliseconds of its clock.
+    pub at_ms: u64,
+    /// What: a control entry without evidence, as kind and body.
+    pub kind: crate::operation::Kind,
+    /// See `kind`.
+    pub body: Bytes,
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// See [`JoinRequest`].
+    Join(JoinRequest),
+    /// See [`AdminRequest`].
+    Admin(AdminRequest),
+}
+
+/// A question as it came: with the exact bytes and signature that serve as evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedQuestion {
+    /// What is asked.
+    pub question: Question,
+    /// The bytes it came in.
+    pub evidence: Vec<u8>,
+}
+
+/// Why bytes are not a question that its sender signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// Not of a known shape.
+    #[error("not a question this node understands: {0}")]
+    Shape(#[from] CborError),
+    /// Signed by somebody else than it names or than sent it.
+    #[error("the question is not signed by the node that sent it")]
+    Signature,
+}
+
+const JOIN: u8 = 1;
+const ADMIN: u8 = 2;
+
+impl Question {
+    /// Signs it.
+    pub fn sign(&self, identity: &Identity) -> Vec<u8> {
+        let (tag, domain, bytes) = match self {
+            Question::Join(request) => (JOIN, Domain::Join, cbor::encode(request)),
+            Question::Admin(request) => (ADMIN, Domain::Admin, cbor::encode(request)),
+        };
+        let signature = identity.sign(domain, &bytes);
+        cbor::encode(&(tag, Bytes(bytes), Bytes64(signature)))
+    }
+}
+
+impl SignedQuestion {
+    /// Reads a question of `from` to `me`.
+    pub fn decode(bytes: &[u8], from: NodeId, me: NodeId) -> Result<Self, QuestionError> {
+        let (tag, inner, signature): (u8, Bytes, Bytes64) = cbor::decode(bytes, limits::REQUEST_BYTES_MAX)?;
+        let (question, domain, node, home) = match tag {
+            JOIN => {
+                let request: JoinRequest = cbor::decode(&inner.0, limits::REQUEST_BYTES_MAX)?;
+                let (node, home) = (request.node, request.home);
+                (Question::Join(request), Domain::Join, node, home)
+            }
+            ADMIN => {
+                let request: AdminRequest = cbor::decode(&inner.0, limits::REQUEST_BYTES_MAX)?;
+                let (node, home) = (request.node, request.home);
+                (Question::Admin(request), Domain::Admin, node, home)
+            }
+            _ => return Err(CborError::Shape.into()),
+        };
+        if node != from || home != me || !node.verify(domain, &inner.0, &signature.0) {
+            return Err(QuestionError::Signature);
+        }
+        Ok(Self { question, evidence: bytes.to_vec() })
+    }
+}
+
+/// Why the home does not do what an admin asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdminRefusal {
+    /// No workspace of this home, or the asker is no member.
+    #[error("the home knows no such workspace")]
+    Unknown,
+    /// The asker's role does not allow it.
+    #[error("the role of this node does not allow it")]
+    NotAllowed,
+    /// Whom or what it is about does not exist.
+    #[error("there is no such member or invite")]
+    NoSuchThing,
+    /// A number or a time is outside its limits.
+    #[error("a limit of the workspace forbids it")]
+    Limit,
+    /// The home is stopping or overloaded.
+    #[error("the home is busy; try again")]
+    Busy,
+}
+
+impl AdminRefusal {
+    const ALL: [AdminRefusal; 5] = [
+        AdminRefusal::Unknown,
+        AdminRefusal::NotAllowed,
+        AdminRefusal::NoSuchThing,
+        AdminRefusal::Limit,
+        AdminRefusal::Busy,
+    ];
+
+    fn from_code(code: u8) -> Self {
+        Self::ALL.get(usize::from(code)).copied().unwrap_or(AdminRefusal::Unknown)
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Welcome: the first operation of the control log, encoded. The rest comes over the link.
+    Joined(Vec<u8>),
+    /// Not with this ticket.
+    NotJoined(JoinRefusal),
+    /// Decided, at this height of the control log.
+    Decided(u64),
+    /// Not decided.
+    NotDecided(AdminRefusal),
+}
+
+impl Answer {
+    /// Canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Answer::Joined(genesis) => cbor::encode(&(1u8, Bytes(genesis.clone()))),
+            Answer::NotJoined(refusal) => cbor::encode(&(2u8, Bytes(vec![refusal.code()]))),
+            Answer::Decided(height) => cbor::encode(&(3u8, Bytes(height.to_be_bytes().to_vec()))),
+            Answer::NotDecided(refusal) => cbor::encode(&(4u8, Bytes(vec![*refusal as u8]))),
+        }
+    }
+
+    /// Reads [`Self::encode`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        let (tag, inner): (u8, Bytes) = cbor::decode(bytes, limits::REQUEST_BYTES_MAX)?;
+        let code = || inner.0.first().copied().filter(|_| inner.0.len() == 1).ok_or(CborError::Shape);
+        Ok(match tag {
+            1 => Answer::Joined(inner.0),
+            2 => Answer::NotJoined(JoinRefusal::from_code(code()?)),
+            3 => {
+                let height = inner.0.as_slice().try_into().map_err(|_| CborError::Shape)?;
+                Answer::Decided(u64::from_be_bytes(height))
+            }
+            4 => Answer::NotDecided(AdminRefusal::from_code(code()?)),
+            _ => return Err(CborError::Shape),
+        })
+    }
+}
+
+/// The id of an invite as people see it: `inv_` and a ULID.
+pub fn invite_text(invite: &Bytes16) -> String {
+    format!("inv_{}", ulid::Ulid::from_bytes(invite.0))
+}
+
+/// Reads [`invite_text`].
+pub fn parse_invite(text: &str) -> Option<Bytes16> {
+    let ulid = ulid::Ulid::from_string(text.strip_prefix("inv_")?).ok()?;
+    Some(Bytes16(ulid.to_bytes()))
+}

@@ -1,0 +1,540 @@
+//! The control log: who belongs to a workspace, decided by one node.
+//!
+//! Membership cannot be agreed on without coordination, so one node decides: the *home*, which is the
+//! founder. Its decisions are a chain of operations whose `seq` is called the *height*. Every other
+//! operation names the height its author knew, and everybody judges it by the same history.
+//!
+//! A removal carries *cut-offs*: how much of each of the removed node's logs the home had seen. What is
+//! above is refused by everybody, whatever height it cites, so nobody can write "before" their removal.
+//! A log that was cut is closed for good; a node that is let in again writes a new one (research p2p
+//! §2.7).
+
+use std::collections::BTreeMap;
+
+use serde_tuple::{Deserialize_tuple, Serialize_tuple};
+
+use crate::{
+    cbor::{self, Bytes, Bytes16, CborError},
+    identity::NodeId,
+    ids::{LogId, OpId, SpaceId, WorkspaceId, hash},
+    limits,
+    operation::{Kind, Operation},
+};
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Reads.
+    Guest,
+    /// Reads and writes.
+    Member,
+    /// Also invites and removes.
+    Admin,
+    /// The founder; cannot be removed.
+    Owner,
+}
+
+impl Role {
+    /// Its name in all doors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Guest => "guest",
+            Role::Member => "member",
+            Role::Admin => "admin",
+            Role::Owner => "owner",
+        }
+    }
+
+    /// Whether it may invite and remove.
+    pub fn administers(self) -> bool {
+        self >= Role::Admin
+    }
+
+    /// Whether it may write into the workspace.
+    pub fn writes(self) -> bool {
+        self >= Role::Member
+    }
+
+    /// Its code in signed bytes.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The role of a code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Role::Guest, Role::Member, Role::Admin, Role::Owner].get(usize::from(code)).copied()
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        [Role::Guest, Role::Member, Role::Admin, Role::Owner]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or(UnknownRole)
+    }
+}
+
+/// Text that names no role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a role is one of owner, admin, member, guest")]
+pub struct UnknownRole;
+
+/// The first entry: a workspace is founded. Its hash is the space's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct Genesis {
+    /// The public id.
+    pub workspace: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// Its founder and home.
+    pub founder: NodeId,
+    /// The founder's name.
+    pub founder_name: String,
+    /// When, in Unix milliseconds.
+    pub created_ms: u64,
+    /// The parent workspace: none or one.
+    pub parent: Vec<WorkspaceId>,
+}
+
+impl Genesis {
+    /// The space it begins.
+    pub fn space(&self) -> SpaceId {
+        SpaceId(hash("muster/space/v1", &[&cbor::encode(self)]))
+    }
+}
+
+/// A node is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct MemberAdded {
+    /// Who.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// See [`Role::code`].
+    pub role: u8,
+    /// The invite it came with.
+    pub invite: Bytes16,
+    /// The signed request to join, so that anybody can see that the node asked.
+    pub evidence: Bytes,
+}
+
+/// How much of a log the home had seen: incarnation and seq.
+pub type CutOff = (u64, u64);
+
+/// A member's role changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct RoleSet {
+    /// Who.
+    pub node: NodeId,
+    /// See [`Role::code`].
+    pub role: u8,
+    /// What was written under the old role.
+    pub cut_offs: Vec<CutOff>,
+    /// The signed request of an admin elsewhere; empty when the home itself decided.
+    pub evidence: Bytes,
+}
+
+/// A node is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct MemberRemoved {
+    /// Who.
+    pub node: NodeId,
+    /// What it wrote as a member.
+    pub cut_offs: Vec<CutOff>,
+    /// The signed request of an admin elsewhere; empty when the home itself decided.
+    pub evidence: Bytes,
+}
+
+/// A ticket may be used from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct InviteCreated {
+    /// Its id, a ULID.
+    pub invite: Bytes16,
+    /// The admin who signs the ticket.
+    pub by: NodeId,
+    /// The role it gives; see [`Role::code`].
+    pub role: u8,
+    /// Until when, in Unix milliseconds of the home's clock.
+    pub not_after_ms: u64,
+    /// How often.
+    pub uses_max: u32,
+    /// The signed request of an admin elsewhere; empty when the home itself decided.
+    pub evidence: Bytes,
+}
+
+/// A ticket may no longer be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct InviteRevoked {
+    /// Its id.
+    pub invite: Bytes16,
+    /// The signed request of an admin elsewhere; empty when the home itself decided.
+    pub evidence: Bytes,
+}
+
+/// The body of an entry of the control log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// See [`Genesis`].
+    Genesis(Genesis),
+    /// See [`MemberAdded`].
+    MemberAdded(MemberAdded),
+    /// See [`RoleSet`].
+    RoleSet(RoleSet),
+    /// See [`MemberRemoved`].
+    MemberRemoved(MemberRemoved),
+    /// See [`InviteCreated`].
+    InviteCreated(InviteCreated),
+    /// See [`InviteRevoked`].
+    InviteRevoked(InviteRevoked),
+}
+
+impl Entry {
+    /// Its kind and the bytes of its body.
+    pub fn encode(&self) -> (Kind, Vec<u8>) {
+        match self {
+            Entry::Genesis(body) => (Kind::GENESIS, cbor::encode(body)),
+            Entry::MemberAdded(body) => (Kind::MEMBER_ADDED, cbor::encode(body)),
+            Entry::RoleSet(body) => (Kind::ROLE_SET, cbor::encode(body)),
+            Entry::MemberRemoved(body) => (Kind::MEMBER_REMOVED, cbor::encode(body)),
+            Entry::InviteCreated(body) => (Kind::INVITE_CREATED, cbor::encode(body)),
+            Entry::InviteRevoked(body) => (Kind::INVITE_REVOKED, cbor::encode(body)),
+        }
+    }
+
+    /// Reads the body of an operation.
+    pub fn decode(kind: Kind, body: &[u8]) -> Result<Self, CborError> {
+        let max = limits::BODY_BYTES_MAX;
+        match kind {
+            Kind::GENESIS => cbor::decode(body, max).map(Entry::Genesis),
+            Kind::MEMBER_ADDED => cbor::decode(body, max).map(Entry::MemberAdded),
+            Kind::ROLE_SET => cbor::decode(body, max).map(Entry::RoleSet),
+            Kind::MEMBER_REMOVED => cbor::decode(body, max).map(Entry::MemberRemoved),
+            Kind::INVITE_CREATED => cbor::decode(body, max).map(Entry::InviteCreated),
+            Kind::INVITE_REVOKED => cbor::decode(body, max).map(Entry::InviteRevoked),
+            _ => Err(CborError::Shape),
+        }
+    }
+}
+
+/// One stay of a node in the workspace, by heights of the control log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stay {
+    from: u64,
+    /// Role changes: the height, the role from there on, and what still counts under the role before.
+    roles: Vec<(u64, Role, BTreeMap<u64, u64>)>,
+    until: Option<(u64, BTreeMap<u64, u64>)>,
+}
+
+/// A node that is or was a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, as it gave it when it last joined.
+    pub name: String,
+    /// When it last joined, in Unix milliseconds of the home's clock.
+    pub joined_ms: u64,
+    stays: Vec<Stay>,
+}
+
+impl Member {
+    /// Its role now; `None` once it was removed.
+    pub fn role(&self) -> Option<Role> {
+        let stay = self.stays.last()?;
+        stay.until.is_none().then(|| stay.roles.last().map(|(_, role, _)| *role)).flatten()
+    }
+}
+
+/// An invite and how often it was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InviteState {
+    /// The admin who signs the ticket.
+    pub by: NodeId,
+    /// The role it gives.
+    pub role: Role,
+    /// Until when, in Unix milliseconds.
+    pub not_after_ms: u64,
+    /// How often it may be used.
+    pub uses_max: u32,
+    /// How often it was.
+    pub uses: u32,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// Why an operation cannot be the next entry of a control log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Signed by another node than the home.
+    #[error("only the home of a workspace writes its control log")]
+    NotTheHome,
+    /// Another space, or not of a control kind.
+    #[error("this operation does not belong to this control log")]
+    Foreign,
+    /// Not the next height.
+    #[error("the next entry has height {expected}")]
+    Height {
+        /// The height that comes next.
+        expected: u64,
+    },
+    /// The next height, but on top of another history: the home contradicts itself.
+    #[error("the entry continues another history than ours")]
+    OtherHistory,
+    /// The body was deleted or is not of its kind's shape.
+    #[error("the entry's body cannot be read")]
+    Body,
+    /// The genesis does not hash to its space, or its founder did not sign it.
+    #[error("the genesis does not begin this space")]
+    Genesis,
+}
+
+/// What the log layer says about a place in a member's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It was written by a member.
+    Member,
+    /// It cites a height we do not know yet: our control log has to catch up first.
+    Ahead,
+    /// Its author was not a member at that height.
+    Stranger,
+    /// It is above the cut-off of a removal.
+    CutOff,
+}
+
+/// Everything the control log says, up to its height.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlState {
+    space: SpaceId,
+    genesis: Genesis,
+    height: u64,
+    head: OpId,
+    members: BTreeMap<NodeId, Member>,
+    invites: BTreeMap<[u8; 16], InviteState>,
+}
+
+impl ControlState {
+    /// The state after the first entry.
+    pub fn begin(op: &Operation) -> Result<Self, ControlError> {
+        let header = op.header();
+        let body = op.body().ok_or(ControlError::Body)?;
+        let Entry::Genesis(genesis) = Entry::decode(header.kind, body).map_err(|_| ControlError::Body)?
+        else {
+            return Err(ControlError::Genesis);
+        };
+        let first = header.seq == 1 && header.prev == OpId::NONE && header.incarnation == 0;
+        if !first || genesis.space() != header.space || genesis.founder != header.author {
+            return Err(ControlError::Genesis);
+        }
+        let stay = Stay { from: 1, roles: vec![(1, Role::Owner, BTreeMap::new())], until: None };
+        let owner =
+            Member { name: genesis.founder_name.clone(), joined_ms: genesis.created_ms, stays: vec![stay] };
+        Ok(Self {
+            space: header.space,
+            members: BTreeMap::from([(genesis.founder, owner)]),
+            genesis,
+            height: 1,
+            head: op.id(),
+            invites: BTreeMap::new(),
+        })
+    }
+
+    /// Takes the next entry. Its signature was verified before. An entry that makes no sense (the home
+    /// removes somebody who is not there) is taken and has no effect: all nodes must agree on heights.
+    pub fn apply(&mut self, op: &Operation) -> Result<Entry, ControlError> {
+        let header = op.header();
+        if header.space != self.space || !header.kind.is_control() || header.incarnation != 0 {
+            return Err(ControlError::Foreign);
+        }
+        if header.author != self.home() {
+            return Err(ControlError::NotTheHome);
+        }
+        if header.seq != self.height + 1 {
+            return Err(ControlError::Height { expected: self.height + 1 });
+        }
+        if header.prev != self.head {
+            return Err(ControlError::OtherHistory);
+        }
+        let entry = Entry::decode(header.kind, op.body().ok_or(ControlError::Body)?)
+            .map_err(|_| ControlError::Body)?;
+        self.height = header.seq;
+        self.head = op.id();
+        self.take_effect(&entry, header.hlc.ms());
+        Ok(entry)
+    }
+
+    fn take_effect(&mut self, entry: &Entry, at_ms: u64) {
+        let height = self.height;
+        match entry {
+            Entry::Genesis(_) => {}
+            Entry::MemberAdded(added) => self.add_member(added, at_ms),
+            Entry::RoleSet(set) => {
+                let Some(role) = Role::from_code(set.role).filter(|role| *role != Role::Owner) else {
+                    return;
+                };
+                if let Some(stay) = self.open_stay(set.node) {
+                    stay.roles.push((height, role, set.cut_offs.iter().copied().collect()));
+                }
+            }
+            Entry::MemberRemoved(removed) => {
+                if let Some(stay) = self.open_stay(removed.node) {
+                    stay.until = Some((height, removed.cut_offs.iter().copied().collect()));
+                }
+            }
+            Entry::InviteCreated(created) => {
+                let Some(role) = Role::from_code(created.role).filter(|role| *role != Role::Owner) else {
+                    return;
+                };
+                self.invites.entry(created.invite.0).or_insert(InviteState {
+                    by: created.by,
+                    role,
+                    not_after_ms: created.not_after_ms,
+                    uses_max: created.uses_max,
+                    uses: 0,
+                    revoked: false,
+                });
+            }
+            Entry::InviteRevoked(revoked) => {
+                if let Some(invite) = self.invites.get_mut(&revoked.invite.0) {
+                    invite.revoked = true;
+                }
+            }
+        }
+    }
+
+    fn add_member(&mut self, added: &MemberAdded, at_ms: u64) {
+        let Some(role) = Role::from_code(added.role).filter(|role| *role != Role::Owner) else { return };
+        let height = self.height;
+        if let Some(invite) = self.invites.get_mut(&added.invite.0) {
+            invite.uses = invite.uses.saturating_add(1);
+        }
+        let member = self.members.entry(added.node).or_insert_with(|| Member {
+            name: String::new(),
+            joined_ms: at_ms,
+            stays: Vec::new(),
+        });
+        if member.role().is_none() {
+            member.name.clone_from(&added.name);
+            member.joined_ms = at_ms;
+            member.stays.push(Stay {
+                from: height,
+                roles: vec![(height, role, BTreeMap::new())],
+                until: None,
+            });
+        }
+    }
+
+    /// The stay of a present member who is not the owner.
+    fn open_stay(&mut self, node: NodeId) -> Option<&mut Stay> {
+        if node == self.genesis.founder {
+            return None;
+        }
+        self.members.get_mut(&node)?.stays.last_mut().filter(|stay| stay.until.is_none())
+    }
+
+    /// The space.
+    pub fn space(&self) -> SpaceId {
+        self.space
+    }
+
+    /// How the workspace began.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The node that decides.
+    pub fn home(&self) -> NodeId {
+        self.genesis.founder
+    }
+
+    /// Entries so far.
+    pub fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// The id of the newest entry.
+    pub fn head(&self) -> OpId {
+        self.head
+    }
+
+    /// Everybody who is or was a member.
+    pub fn everybody(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.members.iter().map(|(node, member)| (*node, member))
+    }
+
+    /// The members now, with their roles.
+    pub fn members(&self) -> impl Iterator<Item = (NodeId, &Member, Role)> {
+        self.members.iter().filter_map(|(node, member)| Some((*node, member, member.role()?)))
+    }
+
+    /// The role of a node now.
+    pub fn role(&self, node: NodeId) -> Option<Role> {
+        self.members.get(&node)?.role()
+    }
+
+    /// An invite.
+    pub fn invite(&self, id: &[u8; 16]) -> Option<&InviteState> {
+        self.invites.get(id)
+    }
+
+    /// All invites.
+    pub fn invites(&self) -> impl Iterator<Item = (&[u8; 16], &InviteState)> {
+        self.invites.iter()
+    }
+
+    /// How the operation `seq` of a log stands that cites `control_height`.
+    pub fn standing(&self, log: &LogId, seq: u64, control_height: u64) -> Standing {
+        if control_height > self.height {
+            return Standing::Ahead;
+        }
+        let Some(member) = self.members.get(&log.author) else { return Standing::Stranger };
+        for stay in &member.stays {
+            if let Some((_, cut_offs)) = &stay.until
+                && let Some(last) = cut_offs.get(&log.incarnation)
+                && seq > *last
+            {
+                return Standing::CutOff;
+            }
+        }
+        let stay = member.stays.iter().rev().find(|stay| stay.from <= control_height);
+        match stay.map(|stay| &stay.until) {
+            None => Standing::Stranger,
+            Some(None) => Standing::Member,
+            Some(Some((until, _))) if control_height >= *until => Standing::Stranger,
+            Some(Some((_, cut_offs))) if cut_offs.contains_key(&log.incarnation) => Standing::Member,
+            Some(Some(_)) => Standing::CutOff, // the home never saw this log
+        }
+    }
+
+    /// How much of a log counts, given the control height its newest operation cites. Heights are told
+    /// to others up to here, so that a cut log does not make nodes differ for ever.
+    pub fn cap(&self, log: &LogId, control_height: u64) -> u64 {
+        let Some(member) = self.members.get(&log.author) else { return 0 };
+        for stay in &member.stays {
+            if let Some((until, cut_offs)) = &stay.until {
+                if let Some(last) = cut_offs.get(&log.incarnation) {
+                    return *last;
+                }
+                if control_height < *until && control_height >= stay.from {
+                    return 0;
+                }
+            }
+        }
+        u64::MAX
+    }
+
+    /// The role under which an operation counts. The operation stands (see [`Self::standing`]).
+    pub fn role_at(&self, log: &LogId, seq: u64, control_height: u64) -> Option<Role> {
+        let member = self.members.get(&log.author)?;
+        let stay = member.stays.iter().rev().find(|stay| stay.from <= control_height)?;
+        let mut role = None;
+        for (height, next, cut_offs) in &stay.roles {
+            // A change counts for what cites it, and for everything above what the home had seen.
+            let above = cut_offs.get(&log.incarnation).is_none_or(|last| seq > *last);
+            if role.is_none() || *height <= control_height || above {
+                role = Some(*next);
+            }
+        }
+        role
+    }
+}

@@ -1,0 +1,39 @@
+//! How two nodes come to hold the same operations.
+//!
+//! Between two nodes there is one link, an ordered stream of [`Frame`]s. On it each side says hello, names
+//! the spaces whose control log says that the other is a member, brings the other's control log up to its
+//! own, and then the rest is *heights*: how much of each log a side holds durably. A space is never
+//! named to a node that our control log does not know for a member.
+//!
+//! * A node pushes its **own** log to every peer from where that peer says it is. A slow or sleeping
+//!   peer costs a cursor, not a queue.
+//! * What it holds of **others'** logs it tells ([`Frame::Heights`]) and serves when asked
+//!   ([`Frame::Want`]). A node that hears of operations it lacks waits a moment for their author and
+//!   then asks whoever holds them. So news travels once along each link, and still arrives when its
+//!   author is gone.
+//! * Heights are also acknowledgements: they are told after the commit, never before, and each
+//!   carries the *credit* for as many bytes as were taken in.
+//! * Every [`limits::ANTI_ENTROPY`](crate::limits::ANTI_ENTROPY), and when gossip tells of a different
+//!   digest, both compare a digest of all heights and exchange them whole when it differs. Everything
+//!   above is only faster.
+//!
+//! [`Machine`] is the whole protocol of one link as a state machine without I/O.
+
+mod frames;
+mod machine;
+
+pub use frames::{Frame, FrameError, Height, Hello};
+pub use machine::{Closed, Input, Machine, Output, Report, View};
+
+use crate::ids::hash;
+
+/// The digest of a space: equal when two nodes hold the same, and know the same control log.
+pub fn digest(control_height: u64, heights: &[Height]) -> [u8; 32] {
+    let mut bytes = control_height.to_be_bytes().to_vec();
+    for height in heights.iter().filter(|height| height.seq > 0) {
+        bytes.extend_from_slice(height.author.as_bytes());
+        bytes.extend_from_slice(&height.incarnation.to_be_bytes());
+        bytes.extend_from_slice(&height.seq.to_be_bytes());
+    }
+    hash("muster/digest/v1", &[&bytes])
+}

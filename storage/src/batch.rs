@@ -1,0 +1,278 @@
+//! One transaction in the making: the open tables, the rows changed so far, and what to tell afterwards.
+//!
+//! Many writes share a batch, and most touch the same few rows: the head of the own log, a busy
+//! channel, its newest thread. Those rows are kept here and written once, before the commit.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use muster_protocol::{
+    clock::HlcClock,
+    control::ControlState,
+    identity::{Identity, NodeId},
+    ids::{LogId, SpaceId, StreamId},
+    network::PeerName,
+    sync::Height,
+};
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use crate::{
+    StoreError,
+    changes::Changes,
+    rows::{self, ChannelRecord, JournalRecord, LogRow, SessionRecord, ThreadRecord},
+    tables::{self, Short},
+};
+
+type Bytes = &'static [u8];
+
+/// A session of this node that is in a channel.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalPeer {
+    pub(crate) session: String,
+    pub(crate) peer: PeerName,
+}
+
+/// What the writer knows without reading: a function of the store's content, made when it is opened.
+pub(crate) struct Memory {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) incarnation: u64,
+    pub(crate) clock: HlcClock,
+    pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
+    pub(crate) space_numbers: BTreeMap<SpaceId, u32>,
+    pub(crate) log_next: u32,
+    pub(crate) journal_next: u64,
+    /// Local sessions that are not stopped, by channel.
+    pub(crate) local_peers: BTreeMap<StreamId, Vec<LocalPeer>>,
+    pub(crate) inbox_depth: u64,
+    pub(crate) now_ms: u64,
+}
+
+/// A transaction in the making.
+pub struct Batch<'t> {
+    pub(crate) memory: &'t mut Memory,
+    pub(crate) changes: Changes,
+    pub(crate) control: Table<'t, &'static [u8; 12], Bytes>,
+    pub(crate) spaces: Table<'t, &'static [u8; 32], u32>,
+    pub(crate) ops: Table<'t, &'static [u8; 12], Bytes>,
+    pub(crate) forks: Table<'t, u32, Bytes>,
+    pub(crate) acks: Table<'t, &'static [u8; 36], u64>,
+    pub(crate) timeline: Table<'t, &'static [u8; 24], Bytes>,
+    pub(crate) thread_order: Table<'t, &'static [u8; 72], u64>,
+    pub(crate) thread_recent: Table<'t, Bytes, &'static [u8; 16]>,
+    pub(crate) participants: Table<'t, &'static [u8; 32], ()>,
+    pub(crate) messages: Table<'t, &'static [u8; 20], Bytes>,
+    pub(crate) agents: Table<'t, &'static [u8; 20], Bytes>,
+    pub(crate) inbox: Table<'t, &'static [u8; 24], Bytes>,
+    journal: Table<'t, u64, Bytes>,
+    logs: Cached<'t, 44, LogRow>,
+    channels: Cached<'t, 20, ChannelRecord>,
+    threads: Cached<'t, 32, ThreadRecord>,
+    sessions: Cached<'t, 20, SessionRecord>,
+}
+
+impl<'t> Batch<'t> {
+    pub(crate) fn begin(txn: &'t WriteTransaction, memory: &'t mut Memory) -> Result<Self, StoreError> {
+        Ok(Self {
+            memory,
+            changes: Changes::default(),
+            control: txn.open_table(tables::CONTROL)?,
+            spaces: txn.open_table(tables::SPACES)?,
+            ops: txn.open_table(tables::OPS)?,
+            forks: txn.open_table(tables::FORKS)?,
+            acks: txn.open_table(tables::ACKS)?,
+            timeline: txn.open_table(tables::TIMELINE)?,
+            thread_order: txn.open_table(tables::THREAD_ORDER)?,
+            thread_recent: txn.open_table(tables::THREAD_RECENT)?,
+            participants: txn.open_table(tables::PARTICIPANTS)?,
+            messages: txn.open_table(tables::MESSAGES)?,
+            agents: txn.open_table(tables::AGENTS)?,
+            inbox: txn.open_table(tables::INBOX)?,
+            journal: txn.open_table(tables::JOURNAL)?,
+            logs: Cached::new(txn.open_table(tables::LOGS)?),
+            channels: Cached::new(txn.open_table(tables::CHANNELS)?),
+            threads: Cached::new(txn.open_table(tables::THREADS)?),
+            sessions: Cached::new(txn.open_table(tables::SESSIONS)?),
+        })
+    }
+
+    /// Writes what was kept back; the commit follows.
+    pub(crate) fn finish(mut self) -> Result<Changes, StoreError> {
+        self.logs.flush()?;
+        self.channels.flush()?;
+        self.threads.flush()?;
+        self.sessions.flush()?;
+        self.changes.last_event = self.memory.journal_next - 1;
+        Ok(self.changes)
+    }
+
+    /// Unix milliseconds, as the newest writer of this batch said.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.memory.now_ms
+    }
+
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.memory.identity.node()
+    }
+
+    /// The control state of a space, this batch's own entries included.
+    pub fn control_state(&self, space: SpaceId) -> Option<Arc<ControlState>> {
+        self.memory.controls.get(&space).cloned()
+    }
+
+    /// The number of a space that exists in this store.
+    pub(crate) fn space_number(&self, space: SpaceId) -> Result<u32, StoreError> {
+        let number = self.memory.space_numbers.get(&space).copied();
+        number.ok_or(StoreError::Damaged("a space that is used was never begun"))
+    }
+
+    pub(crate) fn log(&mut self, log: &LogId) -> Result<Option<LogRow>, StoreError> {
+        let key = tables::log_key(self.space_number(log.space)?, log.author, log.incarnation);
+        self.logs.get(&key)
+    }
+
+    /// The log's row, or a new one with a number of its own.
+    pub(crate) fn log_or_new(&mut self, log: &LogId) -> Result<LogRow, StoreError> {
+        if let Some(row) = self.log(log)? {
+            return Ok(row);
+        }
+        let number = self.memory.log_next;
+        self.memory.log_next += 1;
+        Ok(LogRow::new(number))
+    }
+
+    pub(crate) fn put_log(&mut self, log: &LogId, row: LogRow) -> Result<(), StoreError> {
+        let key = tables::log_key(self.space_number(log.space)?, log.author, log.incarnation);
+        self.logs.put(key, row);
+        let height = Height { author: log.author, incarnation: log.incarnation, seq: row.seq };
+        self.changes.space(log.space).heights.insert((log.author, log.incarnation), height);
+        Ok(())
+    }
+
+    /// All logs of an author in a space: incarnation and row.
+    pub(crate) fn logs_of(
+        &mut self,
+        space: SpaceId,
+        author: NodeId,
+    ) -> Result<Vec<(u64, LogRow)>, StoreError> {
+        let number = self.space_number(space)?;
+        let (from, to) = (tables::log_key(number, author, 0), tables::log_key(number, author, u64::MAX));
+        let rows = self.logs.range(&from, &to)?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, row)| {
+                let mut incarnation = [0; 8];
+                incarnation.copy_from_slice(&key[36..]);
+                (u64::from_be_bytes(incarnation), row)
+            })
+            .collect())
+    }
+
+    pub(crate) fn channel(
+        &mut self,
+        space: SpaceId,
+        stream: StreamId,
+    ) -> Result<Option<ChannelRecord>, StoreError> {
+        let key = tables::named_key(self.space_number(space)?, stream.0);
+        self.channels.get(&key)
+    }
+
+    pub(crate) fn put_channel(
+        &mut self,
+        space: SpaceId,
+        stream: StreamId,
+        record: ChannelRecord,
+    ) -> Result<(), StoreError> {
+        let key = tables::named_key(self.space_number(space)?, stream.0);
+        self.channels.put(key, record);
+        Ok(())
+    }
+
+    pub(crate) fn thread(
+        &mut self,
+        stream: StreamId,
+        thread: Short,
+    ) -> Result<Option<ThreadRecord>, StoreError> {
+        self.threads.get(&tables::pair_key(stream.0, thread))
+    }
+
+    pub(crate) fn put_thread(&mut self, stream: StreamId, thread: Short, record: ThreadRecord) {
+        self.threads.put(tables::pair_key(stream.0, thread), record);
+    }
+
+    pub(crate) fn session(&mut self, space: SpaceId, id: &str) -> Result<Option<SessionRecord>, StoreError> {
+        let key = session_key(self.space_number(space)?, id);
+        self.sessions.get(&key)
+    }
+
+    pub(crate) fn put_session(&mut self, space: SpaceId, record: SessionRecord) -> Result<(), StoreError> {
+        let key = session_key(self.space_number(space)?, &record.id);
+        self.sessions.put(key, record);
+        Ok(())
+    }
+
+    /// Notes that something happened; listeners of the event stream see it after the commit.
+    pub(crate) fn journal(&mut self, record: &JournalRecord) -> Result<(), StoreError> {
+        let number = self.memory.journal_next;
+        self.memory.journal_next += 1;
+        self.journal.insert(number, rows::write(record).as_slice())?;
+        Ok(())
+    }
+
+    /// Adds a participant of a thread or channel; true when it was not one before.
+    pub(crate) fn participates(&mut self, of: Short, peer: &str) -> Result<bool, StoreError> {
+        let key = tables::pair_key(of, tables::short(b"peer", peer));
+        Ok(self.participants.insert(&key, ())?.is_none())
+    }
+}
+
+pub(crate) fn session_key(space: u32, id: &str) -> [u8; 20] {
+    tables::named_key(space, tables::short(b"session", id))
+}
+
+/// The key of a session's inbox.
+pub(crate) fn inbox_of(id: &str) -> Short {
+    tables::short(b"inbox", id)
+}
+
+/// A table whose changed rows are written once per batch.
+struct Cached<'t, const N: usize, R> {
+    table: Table<'t, &'static [u8; N], Bytes>,
+    rows: BTreeMap<[u8; N], R>,
+}
+
+impl<'t, const N: usize, R> Cached<'t, N, R>
+where
+    R: Clone + serde::Serialize + serde::de::DeserializeOwned,
+{
+    fn new(table: Table<'t, &'static [u8; N], Bytes>) -> Self {
+        Self { table, rows: BTreeMap::new() }
+    }
+
+    fn get(&mut self, key: &[u8; N]) -> Result<Option<R>, StoreError> {
+        if let Some(row) = self.rows.get(key) {
+            return Ok(Some(row.clone()));
+        }
+        self.table.get(key)?.map(|row| rows::read(row.value())).transpose()
+    }
+
+    fn put(&mut self, key: [u8; N], row: R) {
+        self.rows.insert(key, row);
+    }
+
+    fn range(&self, from: &[u8; N], to: &[u8; N]) -> Result<BTreeMap<[u8; N], R>, StoreError> {
+        let mut found = BTreeMap::new();
+        for entry in self.table.range::<&[u8; N]>(from..=to)? {
+            let (key, row) = entry?;
+            found.insert(*key.value(), rows::read(row.value())?);
+        }
+        found.extend(self.rows.range(*from..=*to).map(|(key, row)| (*key, row.clone())));
+        Ok(found)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        for (key, row) in std::mem::take(&mut self.rows) {
+            self.table.insert(&key, rows::write(&row).as_slice())?;
+        }
+        Ok(())
+    }
+}

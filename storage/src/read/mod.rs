@@ -1,0 +1,112 @@
+//! Reading: one consistent view, and the rows it is made of.
+//!
+//! A view is a read transaction. It sees exactly one commit's state, never waits for a write, and costs
+//! what it reads: no call here walks a history.
+
+mod network;
+mod node;
+mod sync;
+
+use std::sync::Arc;
+
+use muster_protocol::{
+    control::{ControlState, Role},
+    identity::NodeId,
+    ids::{LogId, SpaceId, WorkspaceId},
+    operation::Operation,
+};
+use redb::ReadTransaction;
+
+pub use network::{ChannelRow, MessagePage, MessageRow, SessionRow, SessionState, ThreadRow, UnknownCursor};
+pub use node::{AgentRow, EventRow, MemberRow, WorkspaceRow};
+pub use sync::SyncView;
+
+use crate::{
+    StoreError,
+    append::{capped, op_from_bytes},
+    rows::{self, At, LogRow},
+    store::State,
+    tables,
+};
+
+/// One commit's state of a store.
+pub struct View {
+    txn: ReadTransaction,
+    state: Arc<State>,
+    node: NodeId,
+}
+
+impl View {
+    pub(crate) fn new(txn: ReadTransaction, state: Arc<State>, node: NodeId) -> Self {
+        Self { txn, state, node }
+    }
+
+    /// The control state of a space.
+    pub fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
+        self.state.controls.get(&space).cloned()
+    }
+
+    fn number(&self, space: SpaceId) -> Result<u32, StoreError> {
+        self.state
+            .numbers
+            .get(&space)
+            .copied()
+            .ok_or(StoreError::Damaged("a space that is read was never begun"))
+    }
+
+    pub(crate) fn log(&self, log: &LogId) -> Result<Option<LogRow>, StoreError> {
+        let key = tables::log_key(self.number(log.space)?, log.author, log.incarnation);
+        self.txn.open_table(tables::LOGS)?.get(&key)?.map(|row| rows::read(row.value())).transpose()
+    }
+
+    /// All logs of a space, in order, with how much of each counts.
+    fn logs(&self, space: SpaceId) -> Result<Vec<(LogId, LogRow, u64)>, StoreError> {
+        let (Some(control), number) = (self.control(space), self.number(space)?) else {
+            return Ok(Vec::new());
+        };
+        let lowest = [&number.to_be_bytes()[..], &[0; 40]].concat();
+        let highest = [&number.to_be_bytes()[..], &[0xff; 40]].concat();
+        let (Ok(lowest), Ok(highest)) = (<[u8; 44]>::try_from(lowest), <[u8; 44]>::try_from(highest)) else {
+            return Ok(Vec::new());
+        };
+        let mut logs = Vec::new();
+        for entry in self.txn.open_table(tables::LOGS)?.range::<&[u8; 44]>(&lowest..=&highest)? {
+            let (key, row) = entry?;
+            let (mut author, mut incarnation) = ([0; 32], [0; 8]);
+            author.copy_from_slice(&key.value()[4..36]);
+            incarnation.copy_from_slice(&key.value()[36..]);
+            let author =
+                NodeId::from_bytes(author).map_err(|_| StoreError::Damaged("a log's author is no node"))?;
+            let log = LogId { space, author, incarnation: u64::from_be_bytes(incarnation) };
+            let row: LogRow = rows::read(row.value())?;
+            logs.push((log, row, capped(&row, &log, &control)));
+        }
+        Ok(logs)
+    }
+
+    pub(crate) fn op(&self, at: At) -> Result<Operation, StoreError> {
+        let ops = self.txn.open_table(tables::OPS)?;
+        let bytes = ops.get(&tables::op_key(at.log, at.seq))?;
+        op_from_bytes(bytes.ok_or(StoreError::Damaged("an operation that is pointed at is missing"))?.value())
+    }
+
+    /// Every stored operation of a log, in order; for checkers and tests.
+    pub fn log_operations(&self, log: &LogId) -> Result<Vec<Operation>, StoreError> {
+        let Some(row) = self.log(log)? else { return Ok(Vec::new()) };
+        (1..=row.seq).map(|seq| self.op(At { log: row.number, seq })).collect()
+    }
+
+    /// Every log of a space and how much of it counts; for checkers and tests.
+    pub fn log_heights(&self, space: SpaceId) -> Result<Vec<(LogId, u64)>, StoreError> {
+        Ok(self.logs(space)?.into_iter().map(|(log, _, counts)| (log, counts)).collect())
+    }
+
+    fn role(&self, control: &ControlState) -> Option<Role> {
+        control.role(self.node)
+    }
+
+    /// The space of a workspace this store holds.
+    pub fn space_of(&self, workspace: WorkspaceId) -> Option<SpaceId> {
+        self.state.workspaces.get(&workspace).copied()
+    }
+}

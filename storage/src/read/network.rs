@@ -1,0 +1,438 @@
+//! Channels, threads, messages, sessions and inboxes of the Network door.
+
+use super::{View, WorkspaceRow};
+use crate::{
+    StoreError,
+    batch::{inbox_of, session_key},
+    messages::{kind_counts, message_key, thread_key},
+    rows::{self, ChannelRecord, InboxRecord, MessageRecord, SessionRecord, ThreadRecord, TimelineRow},
+    tables::{self, Short},
+};
+use muster_protocol::{
+    identity::NodeId,
+    ids::StreamId,
+    network::{ChannelName, Envelope, Kind, PeerName, ThreadId, WorkId},
+};
+
+/// A channel with its counters (N-114).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelRow {
+    /// Its name.
+    pub name: ChannelName,
+    /// Why it exists, if somebody said.
+    pub purpose: Option<String>,
+    /// The first agent of the call that made it.
+    pub created_by: Option<String>,
+    /// When, Unix milliseconds.
+    pub created_ms: Option<u64>,
+    /// Public messages.
+    pub message_count: u64,
+    /// Distinct peers ever seen as sender or target.
+    pub historical_participant_count: u64,
+    /// Time of the newest public message, Unix milliseconds.
+    pub last_activity_ms: Option<u64>,
+    /// Its preview.
+    pub last_message_preview: String,
+    /// Public messages by kind, in the order of N-115, without zeros.
+    pub kind_counts: Vec<(Kind, u64)>,
+    /// Threads with at least one message.
+    pub threads: u64,
+}
+
+/// A thread (N-105).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThreadRow {
+    /// Its id.
+    pub thread_id: ThreadId,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// The message that opened it.
+    pub root_message_id: String,
+    /// That message's preview.
+    pub title: String,
+    /// That message's sender.
+    pub opened_by: PeerName,
+    /// That sender's session, when it is one.
+    pub opened_session: Option<String>,
+    /// Unix milliseconds.
+    pub opened_ms: u64,
+    /// Unix milliseconds.
+    pub last_activity_ms: u64,
+    /// All its messages.
+    pub message_count: u64,
+    /// Distinct senders.
+    pub participant_count: u64,
+    /// The newest message's preview.
+    pub last_message_preview: String,
+}
+
+/// A message as this node sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageRow {
+    /// The message.
+    pub envelope: Envelope,
+    /// Its place in its channel's timeline on this node: dense, from 1, never changed.
+    pub sequence: u64,
+    /// Whether a session of this node sent it.
+    pub local: bool,
+    /// The session of this node that sent it, or the first that received it.
+    pub session_id: Option<String>,
+    /// The node that signed it.
+    pub author: NodeId,
+    /// The author's time, Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// Which messages of a thread to read.
+#[derive(Debug, Clone, Default)]
+pub struct MessagePage {
+    /// The ones nearest in front of this message.
+    pub before: Option<String>,
+    /// The ones following this message.
+    pub after: Option<String>,
+    /// Of this kind only.
+    pub kind: Option<Kind>,
+    /// Of this work only.
+    pub work: Option<WorkId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page cursor that names nothing in the list (N-106, N-109).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cursor names nothing in this list")]
+pub struct UnknownCursor;
+
+/// The state of a session (N-120).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// Takes part.
+    Active,
+    /// Left its channel for good.
+    Stopped,
+}
+
+/// A session of this node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: String,
+    /// Its agent.
+    pub agent_name: String,
+    /// What runs the agent.
+    pub provider: String,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Its peer there.
+    pub peer: PeerName,
+    /// Whether it takes part.
+    pub state: SessionState,
+    /// Unix milliseconds.
+    pub created_ms: u64,
+    /// Unix milliseconds.
+    pub updated_ms: u64,
+    /// Why it stopped.
+    pub stop_reason: Option<String>,
+    /// Envelopes in its inbox.
+    pub waiting: u64,
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+impl View {
+    /// All channels that were opened or have messages, by name. Those that only have a session or a visible
+    /// peer are the caller's to add (N-112).
+    pub fn channels(&self, workspace: &WorkspaceRow) -> Result<Vec<ChannelRow>, StoreError> {
+        let number = self.number(workspace.space)?;
+        let (from, to) = (tables::named_key(number, [0; 16]), tables::named_key(number, [0xff; 16]));
+        let mut channels = Vec::new();
+        for entry in self.txn.open_table(tables::CHANNELS)?.range::<&[u8; 20]>(&from..=&to)? {
+            channels.push(channel_row(rows::read(entry?.1.value())?)?);
+        }
+        channels.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(channels)
+    }
+
+    /// One channel.
+    pub fn channel(
+        &self,
+        workspace: &WorkspaceRow,
+        name: &ChannelName,
+    ) -> Result<Option<ChannelRow>, StoreError> {
+        let stream = StreamId::channel(workspace.space, name.as_str());
+        let key = tables::named_key(self.number(workspace.space)?, stream.0);
+        let row = self.txn.open_table(tables::CHANNELS)?.get(&key)?;
+        row.map(|row| channel_row(rows::read(row.value())?)).transpose()
+    }
+
+    /// Threads of a channel, newest activity first, ties by ascending id (N-106).
+    pub fn threads(
+        &self,
+        workspace: &WorkspaceRow,
+        channel: &ChannelName,
+        after: Option<&ThreadId>,
+        limit: usize,
+    ) -> Result<Result<Vec<ThreadRow>, UnknownCursor>, StoreError> {
+        let stream = StreamId::channel(workspace.space, channel.as_str());
+        let mut from = stream.0.to_vec();
+        if let Some(after) = after {
+            let Some(record) = self.thread_record(stream, thread_key(stream, after))? else {
+                return Ok(Err(UnknownCursor));
+            };
+            from = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
+            from.push(0); // the key right behind it
+        }
+        let to = [&stream.0[..], &[0xff; 16]].concat();
+        let mut threads = Vec::new();
+        for entry in
+            self.txn.open_table(tables::THREAD_RECENT)?.range(from.as_slice()..to.as_slice())?.take(limit)
+        {
+            let key: Short = *entry?.1.value();
+            if let Some(record) = self.thread_record(stream, key)? {
+                threads.push(thread_row(record, channel)?);
+            }
+        }
+        Ok(Ok(threads))
+    }
+
+    /// One thread.
+    pub fn thread(
+        &self,
+        workspace: &WorkspaceRow,
+        channel: &ChannelName,
+        id: &ThreadId,
+    ) -> Result<Option<ThreadRow>, StoreError> {
+        let stream = StreamId::channel(workspace.space, channel.as_str());
+        let record = self.thread_record(stream, thread_key(stream, id))?;
+        record.map(|record| thread_row(record, channel)).transpose()
+    }
+
+    fn thread_record(&self, stream: StreamId, key: Short) -> Result<Option<ThreadRecord>, StoreError> {
+        let row = self.txn.open_table(tables::THREADS)?.get(&tables::pair_key(stream.0, key))?;
+        let record: Option<ThreadRecord> = row.map(|row| rows::read(row.value())).transpose()?;
+        Ok(record.filter(|record| record.messages > 0))
+    }
+
+    /// Messages of a thread in people's order: by time, then author (see `ARCHITECTURE.md` on N-110). An
+    /// unknown thread has none.
+    pub fn thread_messages(
+        &self,
+        workspace: &WorkspaceRow,
+        channel: &ChannelName,
+        id: &ThreadId,
+        page: &MessagePage,
+    ) -> Result<Result<Vec<MessageRow>, UnknownCursor>, StoreError> {
+        let stream = StreamId::channel(workspace.space, channel.as_str());
+        let thread = thread_key(stream, id);
+        let (mut low, mut high) = ([0; 72], [0xff; 72]);
+        low[..16].copy_from_slice(&thread);
+        high[..16].copy_from_slice(&thread);
+        let cursor = |id: &String| self.order_of(workspace, stream, thread, id, page);
+        let order = self.txn.open_table(tables::THREAD_ORDER)?;
+        let mut messages = Vec::new();
+        if let Some(before) = &page.before {
+            let Some(cursor) = cursor(before)? else { return Ok(Err(UnknownCursor)) };
+            for entry in order.range::<&[u8; 72]>(&low..&cursor)?.rev() {
+                if messages.len() == page.limit {
+                    break;
+                }
+                messages.extend(self.message(stream, entry?.1.value())?.filter(|row| matches(row, page)));
+            }
+            messages.reverse();
+            return Ok(Ok(messages));
+        }
+        if let Some(after) = &page.after {
+            let Some(cursor) = cursor(after)? else { return Ok(Err(UnknownCursor)) };
+            low = cursor;
+        }
+        for entry in order.range::<&[u8; 72]>(&low..=&high)? {
+            if messages.len() == page.limit {
+                break;
+            }
+            let (key, sequence) = entry?;
+            if page.after.is_some() && *key.value() == low {
+                continue; // the cursor itself
+            }
+            messages.extend(self.message(stream, sequence.value())?.filter(|row| matches(row, page)));
+        }
+        Ok(Ok(messages))
+    }
+
+    /// The place of a message in a thread's order, if it is there and fits the filters.
+    fn order_of(
+        &self,
+        workspace: &WorkspaceRow,
+        stream: StreamId,
+        thread: Short,
+        id: &str,
+        page: &MessagePage,
+    ) -> Result<Option<[u8; 72]>, StoreError> {
+        let key = message_key(self.number(workspace.space)?, id);
+        let Some(row) = self.txn.open_table(tables::MESSAGES)?.get(&key)? else { return Ok(None) };
+        let order = self.txn.open_table(tables::THREAD_ORDER)?;
+        for record in rows::read::<Vec<MessageRecord>>(row.value())? {
+            let Some(place) = self.timeline_row(record.stream, record.sequence)? else { continue };
+            let header = self.op(place.at)?.header().clone();
+            let key = tables::order_key(thread, header.hlc, header.author, header.incarnation, header.seq);
+            if order.get(&key)?.is_some()
+                && self.message(stream, record.sequence)?.is_some_and(|row| matches(&row, page))
+            {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+
+    fn timeline_row(&self, stream: StreamId, sequence: u64) -> Result<Option<TimelineRow>, StoreError> {
+        let row = self.txn.open_table(tables::TIMELINE)?.get(&tables::timeline_key(stream, sequence))?;
+        row.map(|row| rows::read(row.value())).transpose()
+    }
+
+    fn message(&self, stream: StreamId, sequence: u64) -> Result<Option<MessageRow>, StoreError> {
+        let Some(row) = self.timeline_row(stream, sequence)? else { return Ok(None) };
+        if row.void {
+            return Ok(None);
+        }
+        let op = self.op(row.at)?;
+        let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(None) };
+        let author = op.header().author;
+        Ok(Some(MessageRow {
+            envelope,
+            sequence,
+            local: author == self.node,
+            session_id: some(row.session),
+            author,
+            at_ms: op.header().hlc.ms(),
+        }))
+    }
+
+    /// A channel's timeline as this node stored it, from `after` on: sequence, message or void.
+    pub fn timeline(
+        &self,
+        workspace: &WorkspaceRow,
+        channel: &ChannelName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Option<MessageRow>)>, StoreError> {
+        let stream = StreamId::channel(workspace.space, channel.as_str());
+        let (from, to) =
+            (tables::timeline_key(stream, after.saturating_add(1)), tables::timeline_key(stream, u64::MAX));
+        let mut places = Vec::new();
+        for entry in self.txn.open_table(tables::TIMELINE)?.range::<&[u8; 24]>(&from..=&to)?.take(limit) {
+            let mut sequence = [0; 8];
+            sequence.copy_from_slice(&entry?.0.value()[16..]);
+            let sequence = u64::from_be_bytes(sequence);
+            places.push((sequence, self.message(stream, sequence)?));
+        }
+        Ok(places)
+    }
+
+    /// The sessions of this node in a workspace, oldest first.
+    pub fn sessions(&self, workspace: &WorkspaceRow) -> Result<Vec<SessionRow>, StoreError> {
+        let number = self.number(workspace.space)?;
+        let (from, to) = (tables::named_key(number, [0; 16]), tables::named_key(number, [0xff; 16]));
+        let mut sessions = Vec::new();
+        for entry in self.txn.open_table(tables::SESSIONS)?.range::<&[u8; 20]>(&from..=&to)? {
+            sessions.push(session_row(rows::read(entry?.1.value())?)?);
+        }
+        sessions.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
+        Ok(sessions)
+    }
+
+    /// One session of this node.
+    pub fn session(&self, workspace: &WorkspaceRow, id: &str) -> Result<Option<SessionRow>, StoreError> {
+        Ok(self.session_record(workspace, id)?.map(session_row).transpose()?)
+    }
+
+    fn session_record(
+        &self,
+        workspace: &WorkspaceRow,
+        id: &str,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let key = session_key(self.number(workspace.space)?, id);
+        let row = self.txn.open_table(tables::SESSIONS)?.get(&key)?;
+        row.map(|row| rows::read(row.value())).transpose()
+    }
+
+    /// What waits for a session, oldest first, without what has expired by `now_s` (N-98, N-102).
+    pub fn inbox(
+        &self,
+        workspace: &WorkspaceRow,
+        session: &str,
+        now_s: i64,
+    ) -> Result<Vec<Envelope>, StoreError> {
+        let Some(record) = self.session_record(workspace, session)? else { return Ok(Vec::new()) };
+        let key = inbox_of(session);
+        let (from, to) =
+            (tables::inbox_key(key, record.inbox_first), tables::inbox_key(key, record.inbox_next));
+        let mut waiting = Vec::new();
+        for entry in self.txn.open_table(tables::INBOX)?.range::<&[u8; 24]>(&from..&to)? {
+            let row: InboxRecord = rows::read(entry?.1.value())?;
+            if row.expires_s != 0 && row.expires_s <= now_s {
+                continue;
+            }
+            let op = self.op(row.at)?;
+            waiting.extend(op.body().and_then(|body| Envelope::parse(body).ok()));
+        }
+        Ok(waiting)
+    }
+}
+
+fn matches(row: &MessageRow, page: &MessagePage) -> bool {
+    page.kind.is_none_or(|kind| row.envelope.kind == kind)
+        && page.work.as_ref().is_none_or(|work| row.envelope.work_id.as_ref() == Some(work))
+}
+
+fn damaged_name<E>(_: E) -> StoreError {
+    StoreError::Damaged("a stored name is outside its grammar")
+}
+
+fn channel_row(record: ChannelRecord) -> Result<ChannelRow, StoreError> {
+    let kind_counts = kind_counts(&record);
+    Ok(ChannelRow {
+        name: ChannelName::parse(&record.name).map_err(damaged_name)?,
+        purpose: some(record.purpose),
+        created_by: some(record.created_by),
+        created_ms: (record.created_ms > 0).then_some(record.created_ms),
+        message_count: kind_counts.iter().map(|(_, count)| count).sum(),
+        historical_participant_count: record.participants,
+        last_activity_ms: (record.last_activity_s > 0).then_some(record.last_activity_s * 1000),
+        last_message_preview: record.last_preview,
+        kind_counts,
+        threads: record.threads,
+    })
+}
+
+fn thread_row(record: ThreadRecord, channel: &ChannelName) -> Result<ThreadRow, StoreError> {
+    let opened_by = PeerName::parse(&record.opened_by).map_err(damaged_name)?;
+    Ok(ThreadRow {
+        thread_id: ThreadId::parse(&record.thread_id).map_err(damaged_name)?,
+        channel: channel.clone(),
+        root_message_id: record.root_message_id,
+        title: record.title,
+        opened_session: muster_protocol::session::session_of(&opened_by).map(str::to_owned),
+        opened_by,
+        opened_ms: record.opened_s * 1000,
+        last_activity_ms: record.last_activity_s * 1000,
+        message_count: record.messages,
+        participant_count: record.participants,
+        last_message_preview: record.last_preview,
+    })
+}
+
+fn session_row(record: SessionRecord) -> Result<SessionRow, StoreError> {
+    Ok(SessionRow {
+        channel: ChannelName::parse(&record.channel).map_err(damaged_name)?,
+        peer: PeerName::parse(&record.peer).map_err(damaged_name)?,
+        id: record.id,
+        agent_name: record.agent,
+        provider: record.provider,
+        state: if record.stopped { SessionState::Stopped } else { SessionState::Active },
+        created_ms: record.created_ms,
+        updated_ms: record.updated_ms,
+        stop_reason: some(record.stop_reason),
+        waiting: record.inbox_waiting,
+    })
+}

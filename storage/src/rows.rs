@@ -1,0 +1,187 @@
+//! What a row of each table holds.
+//!
+//! Stored values are CBOR arrays of fixed arity. A change of one of these types is a new schema version.
+
+use muster_protocol::{
+    cbor::{Bytes16, Bytes32},
+    clock::Hlc,
+    ids::{OpId, StreamId},
+    log::Head,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_tuple::{Deserialize_tuple, Serialize_tuple};
+
+use crate::StoreError;
+
+pub(crate) fn write<T: Serialize>(row: &T) -> Vec<u8> {
+    muster_protocol::cbor::encode(row)
+}
+
+/// Reads a row this program wrote. Another shape means a damaged store.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    ciborium::from_reader(bytes).map_err(|_| StoreError::Damaged("a row is not of its table's shape"))
+}
+
+/// A log: its number in this store, its head, and from where on it is in doubt.
+#[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct LogRow {
+    pub(crate) number: u32,
+    pub(crate) seq: u64,
+    pub(crate) id: OpId,
+    pub(crate) hlc: Hlc,
+    pub(crate) control_height: u64,
+    /// The last operation before a fork; `u64::MAX` when the log is whole.
+    pub(crate) frozen_after: u64,
+}
+
+impl LogRow {
+    pub(crate) fn new(number: u32) -> Self {
+        Self { number, seq: 0, id: OpId::NONE, hlc: Hlc(0), control_height: 0, frozen_after: u64::MAX }
+    }
+
+    pub(crate) fn head(&self) -> Option<Head> {
+        (self.seq > 0).then_some(Head {
+            seq: self.seq,
+            id: self.id,
+            hlc: self.hlc,
+            control_height: self.control_height,
+        })
+    }
+}
+
+/// Where an operation is in this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct At {
+    pub(crate) log: u32,
+    pub(crate) seq: u64,
+}
+
+/// One place in a stream's timeline.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct TimelineRow {
+    pub(crate) at: At,
+    pub(crate) void: bool,
+    /// The session of this node that sent it, or the first that received it; empty when none (N-111).
+    pub(crate) session: String,
+}
+
+/// A channel.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct ChannelRecord {
+    pub(crate) name: String,
+    pub(crate) purpose: String,
+    pub(crate) created_by: String,
+    /// Zero when nobody created it and it only has messages or sessions.
+    pub(crate) created_ms: u64,
+    /// Which operation said the purpose: the newest wins, by time and author.
+    pub(crate) purpose_hlc: Hlc,
+    pub(crate) purpose_author: Bytes32,
+    /// Which operation created it: the oldest wins.
+    pub(crate) created_hlc: Hlc,
+    pub(crate) last_sequence: u64,
+    /// Public messages by kind, in the order of N-115.
+    pub(crate) kinds: [u64; 6],
+    pub(crate) participants: u64,
+    pub(crate) threads: u64,
+    pub(crate) last_activity_s: u64,
+    pub(crate) last_preview: String,
+    /// Order of the message the two above come from.
+    pub(crate) last_hlc: Hlc,
+}
+
+impl ChannelRecord {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            purpose: String::new(),
+            created_by: String::new(),
+            created_ms: 0,
+            purpose_hlc: Hlc(0),
+            purpose_author: Bytes32([0; 32]),
+            created_hlc: Hlc(u64::MAX),
+            last_sequence: 0,
+            kinds: [0; 6],
+            participants: 0,
+            threads: 0,
+            last_activity_s: 0,
+            last_preview: String::new(),
+            last_hlc: Hlc(0),
+        }
+    }
+}
+
+/// A thread.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct ThreadRecord {
+    pub(crate) thread_id: String,
+    /// The earliest message in people's order; it opened the thread.
+    pub(crate) root_message_id: String,
+    pub(crate) root_hlc: Hlc,
+    pub(crate) root_author: Bytes32,
+    pub(crate) title: String,
+    pub(crate) opened_by: String,
+    pub(crate) opened_s: u64,
+    pub(crate) messages: u64,
+    pub(crate) participants: u64,
+    pub(crate) last_activity_s: u64,
+    pub(crate) last_preview: String,
+    pub(crate) last_hlc: Hlc,
+}
+
+/// A message id that is taken in a space, by whom, and where the message is. Several senders may use one id.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct MessageRecord {
+    /// `short` of the sending peer.
+    pub(crate) sender: Bytes16,
+    pub(crate) stream: StreamId,
+    pub(crate) sequence: u64,
+}
+
+/// An agent known to a workspace on this node.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct AgentRecord {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    /// A JSON array of capability documents.
+    pub(crate) capabilities: String,
+}
+
+/// A session of this node.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct SessionRecord {
+    pub(crate) id: String,
+    pub(crate) agent: String,
+    pub(crate) provider: String,
+    pub(crate) channel: String,
+    pub(crate) peer: String,
+    pub(crate) stopped: bool,
+    pub(crate) stop_reason: String,
+    pub(crate) created_ms: u64,
+    pub(crate) updated_ms: u64,
+    /// Number of the next envelope, and of the oldest that may still wait.
+    pub(crate) inbox_next: u64,
+    pub(crate) inbox_first: u64,
+    pub(crate) inbox_waiting: u64,
+}
+
+/// Where a waiting envelope is.
+#[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct InboxRecord {
+    pub(crate) at: At,
+    /// Unix seconds after which it is dropped; zero for never (N-102).
+    pub(crate) expires_s: i64,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct JournalRecord {
+    /// What kind of thing; see [`crate::events`].
+    pub(crate) kind: String,
+    pub(crate) space: u32,
+    /// When this node stored it.
+    pub(crate) at_ms: u64,
+    /// Where more is: an operation's place or a control height, or nothing.
+    pub(crate) place: Vec<At>,
+    /// What is not found there, as a JSON object; empty for none.
+    pub(crate) data: String,
+}

@@ -1,0 +1,382 @@
+//! Opening a store, and the handle through which everybody else reads and writes it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, RwLock},
+};
+
+use muster_protocol::{
+    clock::{Hlc, HlcClock},
+    control::ControlState,
+    identity::{Identity, NodeId},
+    ids::{LogId, SpaceId, StoreId, StreamId, WorkspaceId},
+    network::PeerName,
+    operation::Operation,
+    sync::Height,
+};
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
+
+use crate::{
+    Blobs, StoreError,
+    batch::{Batch, LocalPeer, Memory},
+    error::OpenError,
+    read::View,
+    rows::{self, LogRow, SessionRecord},
+    schema, tables,
+    writer::{Committer, Listener, NotTaken, Work, Write, Writer, lock},
+};
+
+/// Where the bytes are.
+pub enum Disk {
+    /// A file, made when it is missing.
+    File(PathBuf),
+    /// Anything else that stores bytes; simulations bring a disk that crashes.
+    Backend(Box<dyn StorageBackend>),
+}
+
+/// How a store works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bytes of redb's page cache. Its own default is 1 GiB.
+    pub cache_bytes: usize,
+    /// Envelopes that may wait for one session (N-97).
+    pub inbox_depth: usize,
+    /// Write in the caller's thread, one commit each; see [`crate::writer`].
+    pub inline: bool,
+    /// Random bytes for the ids that a new store, or a restored one, takes.
+    pub fresh: [u8; 24],
+    /// Where blobs are kept.
+    pub blobs: PathBuf,
+}
+
+/// What readers see beside the tables: as of the newest commit.
+#[derive(Default)]
+pub(crate) struct Published {
+    state: RwLock<Arc<State>>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
+    pub(crate) numbers: BTreeMap<SpaceId, u32>,
+    pub(crate) spaces: BTreeMap<u32, SpaceId>,
+    pub(crate) workspaces: BTreeMap<WorkspaceId, SpaceId>,
+    pub(crate) last_event: u64,
+}
+
+impl Published {
+    pub(crate) fn set(&self, memory: &Memory, last_event: u64) {
+        let before = self.get();
+        let same = before.controls.len() == memory.controls.len()
+            && before.controls.iter().zip(&memory.controls).all(|(a, b)| Arc::ptr_eq(a.1, b.1));
+        let state = if same {
+            State {
+                controls: before.controls.clone(),
+                numbers: before.numbers.clone(),
+                spaces: before.spaces.clone(),
+                workspaces: before.workspaces.clone(),
+                last_event,
+            }
+        } else {
+            State {
+                controls: memory.controls.clone(),
+                numbers: memory.space_numbers.clone(),
+                spaces: memory.space_numbers.iter().map(|(space, number)| (*number, *space)).collect(),
+                workspaces: memory
+                    .controls
+                    .iter()
+                    .map(|(space, control)| (control.genesis().workspace, *space))
+                    .collect(),
+                last_event,
+            }
+        };
+        *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(state);
+    }
+
+    pub(crate) fn get(&self) -> Arc<State> {
+        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// A node's store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: StoreId,
+    node: NodeId,
+    incarnation: u64,
+    db: Arc<Database>,
+    published: Arc<Published>,
+    writer: Writer,
+    listener: Arc<OnceLock<Box<dyn Listener>>>,
+    blobs: Blobs,
+    /// Logs being pulled, from whom and since when; see [`muster_protocol::sync::View::claim_pull`].
+    pulls: Mutex<BTreeMap<LogId, (NodeId, u64)>>,
+    /// Acknowledgements not yet written; they ride on the next commit.
+    acks: Arc<Mutex<BTreeMap<(NodeId, u32), u64>>>,
+}
+
+impl Store {
+    /// Opens or makes a store. It belongs to the node whose key is given.
+    pub fn open(disk: Disk, identity: Arc<Identity>, options: &Options) -> Result<Self, OpenError> {
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(options.cache_bytes);
+        let opened = match disk {
+            Disk::File(path) => schema::open_file(&builder, &path)?,
+            Disk::Backend(backend) => {
+                builder.create_with_backend(BoxedBackend(backend)).map_err(open_error)?
+            }
+        };
+        let life = schema::prepare(&opened, identity.node(), &options.fresh)?;
+        let db = Arc::new(opened);
+        let node = identity.node();
+        let memory =
+            remember(&db, identity, life.incarnation, options.inbox_depth).map_err(OpenError::Store)?;
+        let published = Arc::new(Published::default());
+        published.set(&memory, memory.journal_next - 1);
+        let listener = Arc::new(OnceLock::new());
+        let committer = Committer {
+            db: db.clone(),
+            memory,
+            published: published.clone(),
+            listener: listener.clone(),
+            failed: false,
+        };
+        let writer = if options.inline {
+            Writer::Inline(Mutex::new(committer))
+        } else {
+            Writer::thread(committer).map_err(StoreError::File)?
+        };
+        let blobs = Blobs::open(&options.blobs).map_err(StoreError::File)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                id: life.store,
+                node,
+                incarnation: life.incarnation,
+                db,
+                published,
+                writer,
+                listener,
+                blobs,
+                pulls: Mutex::default(),
+                acks: Arc::default(),
+            }),
+        })
+    }
+
+    /// Who is told about commits. To be set once, before the first write that anybody waits for.
+    pub fn listen(&self, listener: Box<dyn Listener>) {
+        // A second listener would be a mistake of the program; the first one stays.
+        let _ = self.inner.listener.set(listener);
+    }
+
+    /// The random id of this store.
+    pub fn id(&self) -> StoreId {
+        self.inner.id
+    }
+
+    /// The node it belongs to.
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// The incarnation under which this node writes its logs now.
+    pub fn incarnation(&self) -> u64 {
+        self.inner.incarnation
+    }
+
+    /// Files named by their hash.
+    pub fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+
+    /// Asks for a write. `work` runs inside the next transaction; `reply` gets its result once that is
+    /// durable. When the store fails, `reply` is dropped unused.
+    ///
+    /// # Errors
+    /// [`NotTaken`]; then neither ran.
+    pub fn write<T, W, R>(&self, now_ms: u64, work: W, reply: R) -> Result<(), NotTaken>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
+        R: FnOnce(T) + Send + 'static,
+    {
+        let acks = self.inner.acks.clone();
+        let work: Work = Box::new(move |batch| {
+            for ((peer, log), seq) in std::mem::take(&mut *lock(&acks)) {
+                batch.acks.insert(&tables::ack_key(peer, log), seq)?;
+            }
+            let result = work(batch)?;
+            Ok(Box::new(move || reply(result)))
+        });
+        self.inner.writer.submit(Write { now_ms, work })
+    }
+
+    /// A consistent view of everything committed so far. Not to be kept across a wait: it pins pages.
+    pub fn view(&self) -> Result<View, StoreError> {
+        let state = self.inner.published.get();
+        Ok(View::new(self.inner.db.begin_read()?, state, self.inner.node))
+    }
+
+    /// The control state of a space, as of the newest commit.
+    pub fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
+        self.inner.published.get().controls.get(&space).cloned()
+    }
+
+    /// The space of a workspace.
+    pub fn space_of(&self, workspace: WorkspaceId) -> Option<SpaceId> {
+        self.inner.published.get().workspaces.get(&workspace).copied()
+    }
+
+    /// All spaces.
+    pub fn spaces(&self) -> Vec<SpaceId> {
+        self.inner.published.get().controls.keys().copied().collect()
+    }
+
+    /// Number of the newest event.
+    pub fn last_event(&self) -> u64 {
+        self.inner.published.get().last_event
+    }
+
+    /// Notes how much of our logs a peer holds durably. Written with the next commit: losing it
+    /// costs nothing but asking again.
+    pub fn note_acks(&self, peer: NodeId, space: SpaceId, heights: &[Height]) -> Result<(), StoreError> {
+        let view = self.view()?;
+        let mut acks = lock(&self.inner.acks);
+        for height in heights.iter().filter(|height| height.author == self.inner.node) {
+            let log = LogId { space, author: height.author, incarnation: height.incarnation };
+            if let Some(row) = view.log(&log)? {
+                let known = acks.entry((peer, row.number)).or_insert(0);
+                *known = (*known).max(height.seq.min(row.seq));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn claim_pull(&self, log: &LogId, peer: NodeId, now_ms: u64, stale_ms: u64) -> bool {
+        let mut pulls = lock(&self.inner.pulls);
+        match pulls.get(log) {
+            Some((other, since_ms)) if *other != peer && now_ms < since_ms + stale_ms => false,
+            _ => {
+                pulls.insert(*log, (peer, now_ms));
+                pulls.retain(|_, (_, since_ms)| now_ms < *since_ms + stale_ms);
+                true
+            }
+        }
+    }
+
+    /// Copies the store, consistent, into a new file while it is in use. The copy knows that it is one.
+    pub fn backup(&self, path: &Path) -> Result<u64, crate::BackupError> {
+        crate::backup::copy(&self.inner.db, path)
+    }
+
+    /// Takes no more writes and waits until those taken are durable.
+    pub fn close(&self) {
+        self.inner.writer.close();
+    }
+}
+
+pub(crate) fn open_error(error: redb::DatabaseError) -> OpenError {
+    match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
+        other => OpenError::Store(other.into()),
+    }
+}
+
+#[derive(Debug)]
+struct BoxedBackend(Box<dyn StorageBackend>);
+
+impl StorageBackend for BoxedBackend {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write(offset, data)
+    }
+    fn close(&self) -> std::io::Result<()> {
+        self.0.close()
+    }
+}
+
+/// Reads what the writer keeps in memory.
+fn remember(
+    db: &Database,
+    identity: Arc<Identity>,
+    incarnation: u64,
+    inbox_depth: usize,
+) -> Result<Memory, StoreError> {
+    let txn = db.begin_read()?;
+    let mut space_numbers = BTreeMap::new();
+    for entry in txn.open_table(tables::SPACES)?.iter()? {
+        let (space, number) = entry?;
+        space_numbers.insert(SpaceId(*space.value()), number.value());
+    }
+    let control = txn.open_table(tables::CONTROL)?;
+    let mut controls = BTreeMap::new();
+    for (space, number) in &space_numbers {
+        let (from, to) = (tables::control_key(*number, 1), tables::control_key(*number, u64::MAX));
+        let mut state: Option<ControlState> = None;
+        for entry in control.range::<&[u8; 12]>(&from..=&to)? {
+            let damaged = StoreError::Damaged("an entry of a control log does not continue it");
+            let Ok(op) = Operation::decode(entry?.1.value()) else { return Err(damaged) };
+            match &mut state {
+                None => state = Some(ControlState::begin(&op).map_err(|_| damaged)?),
+                Some(state) => drop(state.apply(&op).map_err(|_| damaged)?),
+            }
+        }
+        let state = state.ok_or(StoreError::Damaged("a space without its genesis"))?;
+        controls.insert(*space, Arc::new(state));
+    }
+    let me = identity.node();
+    let (mut log_next, mut newest) = (1, Hlc(0));
+    for entry in txn.open_table(tables::LOGS)?.iter()? {
+        let (key, row) = entry?;
+        let row: LogRow = rows::read(row.value())?;
+        log_next = log_next.max(row.number + 1);
+        if &key.value()[4..36] == me.as_bytes() {
+            newest = newest.max(row.hlc);
+        }
+    }
+    let journal_next = txn.open_table(tables::JOURNAL)?.last()?.map_or(1, |(number, _)| number.value() + 1);
+    let mut local_peers: BTreeMap<StreamId, Vec<LocalPeer>> = BTreeMap::new();
+    let spaces: BTreeMap<u32, SpaceId> =
+        space_numbers.iter().map(|(space, number)| (*number, *space)).collect();
+    for entry in txn.open_table(tables::SESSIONS)?.iter()? {
+        let (key, row) = entry?;
+        let record: SessionRecord = rows::read(row.value())?;
+        let mut number = [0; 4];
+        number.copy_from_slice(&key.value()[..4]);
+        if let Some(space) = spaces.get(&u32::from_be_bytes(number))
+            && !record.stopped
+            && let Ok(peer) = PeerName::parse(&record.peer)
+        {
+            let stream = StreamId::channel(*space, &record.channel);
+            local_peers.entry(stream).or_default().push(LocalPeer { session: record.id, peer });
+        }
+    }
+    Ok(Memory {
+        identity,
+        incarnation,
+        clock: HlcClock::after(newest),
+        controls,
+        space_numbers,
+        log_next,
+        journal_next,
+        local_peers,
+        inbox_depth: inbox_depth as u64,
+        now_ms: 0,
+    })
+}
