@@ -27,7 +27,9 @@ use host::AllowedHosts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     /// `Host` is absent or names something that is not ours.
-    #[error("this node does not serve that host; use one of its addresses, or add the name to `api.hosts`")]
+    #[error(
+        "this node does not serve that host; use one of its addresses, or add the name to `http.allowed_hosts`"
+    )]
     Host,
     /// A web page of another origin sent it.
     #[error("requests of other web origins are not served")]

@@ -20,7 +20,7 @@ use super::{
     scope::{self, ChannelPath, Scope, WorkspacePath},
 };
 use crate::{
-    Doors,
+    Doors, Time,
     input::{InPath, JsonBody, given},
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn list(
     let peers = doors.node.peers(scope.workspace.id, None);
 
     let stored: BTreeSet<_> = rows.iter().map(|row| row.name.clone()).collect();
-    let inhabited = sessions.iter().filter_map(|session| session.channel.clone());
+    let inhabited = sessions.iter().map(|session| session.channel.clone());
     let inhabited: BTreeSet<_> = inhabited.chain(peers.iter().map(|peer| peer.channel.clone())).collect();
     let rows = rows.into_iter().chain(inhabited.difference(&stored).map(without_history));
 
@@ -130,7 +130,7 @@ fn agents(names: &[String]) -> Result<Vec<String>, Failure> {
 fn detail(doors: &Doors, scope: &Scope, name: &ChannelName) -> Result<NetworkChannelDetail, Failure> {
     let row = scope.view.channel(&scope.workspace, name)?;
     let mut sessions = at_work(scope.view.sessions(&scope.workspace)?);
-    sessions.retain(|session| session.channel.as_ref() == Some(name));
+    sessions.retain(|session| session.channel == *name);
     let peers = doors.node.peers(scope.workspace.id, Some(name));
     if row.is_none() && sessions.is_empty() && peers.is_empty() {
         return Err(Failure::not_found("the workspace has no such channel"));
@@ -159,12 +159,11 @@ fn without_history(name: &ChannelName) -> ChannelRow {
         created_by: None,
         created_ms: None,
         message_count: 0,
-        presence_count: 0,
         historical_participant_count: 0,
         last_activity_ms: None,
-        last_presence_ms: None,
         last_message_preview: String::new(),
         kind_counts: Vec::new(),
+        threads: 0,
     }
 }
 
@@ -177,12 +176,14 @@ fn summary(
     let here = || peers.iter().filter(|peer| peer.channel == row.name);
     let peer_count = here().count();
     let local_peer_count = here().filter(|peer| peer.local).count();
-    let session_count = sessions.iter().filter(|session| session.channel.as_ref() == Some(&row.name)).count();
+    let last_heard_of = here().filter_map(|peer| peer.last_seen_ms.or(peer.joined_ms)).max();
+    let session_count = sessions.iter().filter(|session| session.channel == row.name).count();
     NetworkChannelSummary {
         peer_count,
         local_peer_count,
         remote_peer_count: peer_count - local_peer_count,
         session_count,
+        last_presence_at: last_heard_of.map(Time::from_ms),
         ..NetworkChannelSummary::of(row, &scope.id())
     }
 }

@@ -43,6 +43,7 @@ pub(super) async fn list(
     let session = given(query.session_id.as_deref()).or_else(|| given(query.session.as_deref()));
     let session = session.ok_or_else(|| Failure::invalid("`session_id` is missing"))?;
     scope.view.session(&scope.workspace, session)?.ok_or_else(Failure::unknown_session)?;
-    let waiting = scope.view.inbox(&scope.workspace, session)?;
+    let now_s = i64::try_from(doors.node.now_ms() / 1000).unwrap_or(i64::MAX);
+    let waiting = scope.view.inbox(&scope.workspace, session, now_s)?;
     Ok(Json(NetworkInboxResponse { messages: waiting.into_iter().map(NetworkEnvelope::from).collect() }))
 }

@@ -9,6 +9,7 @@ mod channels;
 pub mod diagnostics;
 pub mod errors;
 mod inbox;
+mod names;
 mod peers;
 pub mod schemas;
 mod scope;

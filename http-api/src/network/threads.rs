@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 
 use super::{
     errors::{Always, BadRequest, Failure, InWorkspace},
+    names::Names,
     schemas::{
         messages::{NetworkMessage, NetworkMessagesResponse},
         threads::{NetworkThread, NetworkThreadResponse, NetworkThreadsResponse},
@@ -150,7 +151,12 @@ pub(super) async fn messages(
     scope.view.thread(&scope.workspace, &channel, &id)?.ok_or_else(unknown_thread)?;
     let rows =
         scope.view.thread_messages(&scope.workspace, &channel, &id, &page)?.map_err(|_| unknown_cursor())?;
-    let messages = rows.into_iter().map(|row| NetworkMessage::of(row, &scope.id())).collect();
+    let names = Names::of_channel(&doors, &scope, &channel);
+    let messages = rows.into_iter().map(|row| {
+        let name = names.of(&row.envelope.from);
+        NetworkMessage::of(row, &scope.id(), name)
+    });
+    let messages = messages.collect();
     Ok(Json(NetworkMessagesResponse { messages }))
 }
 

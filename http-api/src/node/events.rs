@@ -110,7 +110,7 @@ struct Wanted {
 impl Wanted {
     fn has(&self, event: &EventRow) -> bool {
         let workspace = self.workspace.is_none() || self.workspace == event.workspace;
-        workspace && (self.kinds.is_empty() || self.kinds.contains(event.kind))
+        workspace && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
     }
 }
 
@@ -163,5 +163,5 @@ impl Listener {
 
 fn as_sse(row: &EventRow) -> Event {
     // JSON on one line: `data` may hold no line breaks, and compact JSON has none.
-    Event::default().id(row.number.to_string()).event(row.kind).data(row.data.to_string())
+    Event::default().id(row.number.to_string()).event(&row.kind).data(row.data.to_string())
 }

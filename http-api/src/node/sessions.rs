@@ -20,11 +20,12 @@ pub(super) struct NodeSession {
     id: String,
     agent_name: String,
     provider: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channel: Option<String>,
+    channel: String,
     /// The peer it is in its channel (N-5).
     peer_id: String,
     state: &'static str,
+    /// Envelopes in its inbox.
+    waiting: u64,
     created_at: Time,
     updated_at: Time,
 }
@@ -40,14 +41,13 @@ impl From<SessionRow> for NodeSession {
             id: row.id,
             agent_name: row.agent_name,
             provider: row.provider,
-            channel: row.channel.map(|channel| channel.to_string()),
+            channel: row.channel.to_string(),
             peer_id: row.peer.to_string(),
             state: match row.state {
-                SessionState::Starting => "starting",
                 SessionState::Active => "active",
-                SessionState::Stopping => "stopping",
                 SessionState::Stopped => "stopped",
             },
+            waiting: row.waiting,
             created_at: Time::from_ms(row.created_ms),
             updated_at: Time::from_ms(row.updated_ms),
         }

@@ -70,14 +70,14 @@ pub struct NetworkChannelSummary {
     pub session_count: usize,
     /// Public, undirected messages without greets (N-114).
     pub message_count: u64,
-    /// Greets.
+    /// Stored greets: none, because a node keeps who is present, not who said so (N-138).
     pub presence_count: u64,
     /// Peers that were ever sender or target.
     pub historical_participant_count: u64,
     /// Time of the newest counted message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_activity_at: Option<Time>,
-    /// Time of the newest greet.
+    /// When a visible peer was last heard of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_presence_at: Option<Time>,
     /// Preview of the newest counted message.
@@ -100,10 +100,10 @@ impl NetworkChannelSummary {
             remote_peer_count: 0,
             session_count: 0,
             message_count: row.message_count,
-            presence_count: row.presence_count,
+            presence_count: 0,
             historical_participant_count: row.historical_participant_count,
             last_activity_at: row.last_activity_ms.map(Time::from_ms),
-            last_presence_at: row.last_presence_ms.map(Time::from_ms),
+            last_presence_at: None,
             last_message_preview: row.last_message_preview,
         }
     }

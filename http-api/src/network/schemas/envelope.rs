@@ -75,7 +75,7 @@ impl From<Envelope> for NetworkEnvelope {
             causation_id: envelope.causation_id.map(String::from),
             ts: envelope.ts,
             expires_at: envelope.expires_at,
-            body: envelope.body.to_map().into(),
+            body: envelope.body.into(),
             proof: envelope.proof,
             ext: envelope.ext,
         }

@@ -43,8 +43,7 @@ pub struct NetworkMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_to: Option<String>,
     /// The name to show for its author.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub display_name: Option<String>,
+    pub display_name: String,
     /// Local session on this node's end: the sender, else the first receiver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
@@ -88,12 +87,14 @@ pub struct NetworkMessage {
 }
 
 impl NetworkMessage {
-    /// A stored message of `workspace`.
-    pub(crate) fn of(row: MessageRow, workspace: &str) -> Self {
+    /// A stored message of `workspace`, whose author is shown as `display_name`.
+    pub(crate) fn of(row: MessageRow, workspace: &str, display_name: String) -> Self {
         let envelope = row.envelope;
         let container = envelope.container.as_ref();
-        let (intent, text) = match &envelope.body {
-            Body::Say(say) => (say.intent.clone(), Some(say.text.clone())),
+        let content = envelope.content().ok();
+        let preview_text = content.as_ref().map(Body::preview).unwrap_or_default();
+        let (intent, text) = match content {
+            Some(Body::Say(say)) => (say.intent, Some(say.text)),
             _ => (None, None),
         };
         Self {
@@ -107,7 +108,7 @@ impl NetworkMessage {
             direction: if row.local { Direction::Sent } else { Direction::Received },
             peer_from: envelope.from.to_string(),
             peer_to: envelope.to.map(String::from),
-            display_name: row.display_name,
+            display_name,
             session_id: row.session_id,
             local: row.local,
             work_id: envelope.work_id.map(String::from),
@@ -116,11 +117,11 @@ impl NetworkMessage {
             causation_id: envelope.causation_id.map(String::from),
             intent,
             text,
-            preview_text: envelope.body.preview(),
+            preview_text,
             presence_count: None,
             presence_started_at: None,
             presence_last_seen_at: None,
-            body: envelope.body.to_map().into(),
+            body: envelope.body.into(),
             timestamp: Time::from_seconds(envelope.ts),
         }
     }

@@ -1,7 +1,7 @@
 //! Peers and what they say about themselves (N-56 to N-71).
 
 use muster_actors::{PeerMetrics, PeerRow};
-use muster_protocol::network::{Capability, EXT_BRIEFS, PeerCard};
+use muster_protocol::network::{Capability, PeerCard, capability::EXT_BRIEFS};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -67,14 +67,14 @@ impl Session {
         let stop_reason = row.stop_reason.as_deref().and_then(StopReason::from_word);
         Self {
             id: row.id,
-            name: row.name,
+            name: None,
             agent_name: row.agent_name,
             provider: row.provider,
             model: None,
             reasoning_effort: None,
             workspace_id: workspace.to_owned(),
             workspace_path: None,
-            channel: row.channel.map(|channel| channel.to_string()),
+            channel: Some(row.channel.to_string()),
             r#type: SessionType::User,
             state,
             badge: badge(state),

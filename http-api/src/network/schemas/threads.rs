@@ -48,7 +48,7 @@ pub struct NetworkThread {
     pub message_count: u64,
     /// Distinct senders.
     pub participant_count: u64,
-    /// Work that has not ended.
+    /// Work that has not ended. None is kept yet.
     pub open_work_count: u64,
     /// Preview of the newest message.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -71,7 +71,7 @@ impl NetworkThread {
             last_activity_at: Time::from_ms(row.last_activity_ms),
             message_count: row.message_count,
             participant_count: row.participant_count,
-            open_work_count: row.open_work_count,
+            open_work_count: 0,
             last_message_preview: row.last_message_preview,
         }
     }

@@ -97,9 +97,7 @@ pub enum SessionState {
 impl From<Life> for SessionState {
     fn from(state: Life) -> Self {
         match state {
-            Life::Starting => Self::Starting,
             Life::Active => Self::Active,
-            Life::Stopping => Self::Stopping,
             Life::Stopped => Self::Stopped,
         }
     }
