@@ -17,6 +17,9 @@ use crate::{StoreError, schema::COPY_KEY, tables};
 /// Bytes of cache while copying: the copy is written once, front to back.
 const COPY_CACHE_BYTES: usize = 16 * 1024 * 1024;
 
+/// All tables; `meta`, which carries the mark, comes last.
+const TABLES: usize = 19;
+
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -92,13 +95,14 @@ macro_rules! all_tables {
             $do($($argument,)* tables::AGENTS)?,
             $do($($argument,)* tables::SESSIONS)?,
             $do($($argument,)* tables::INBOX)?,
+            $do($($argument,)* tables::ADDRESSES)?,
             $do($($argument,)* tables::JOURNAL)?,
             $do($($argument,)* tables::META)?,
         ]
     };
 }
 
-fn copy_all(from: &ReadTransaction, copy: &Database) -> Result<[u64; 18], StoreError> {
+fn copy_all(from: &ReadTransaction, copy: &Database) -> Result<[u64; TABLES], StoreError> {
     let to = copy.begin_write()?;
     let counts = all_tables!(copy_table, from, &to);
     to.open_table(tables::META)?.insert(COPY_KEY, [1].as_slice())?;
@@ -120,9 +124,9 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
 }
 
 /// Rows of each table, read one by one, without the mark of the copy.
-fn count_all(copy: &ReadTransaction) -> Result<[u64; 18], StoreError> {
+fn count_all(copy: &ReadTransaction) -> Result<[u64; TABLES], StoreError> {
     let mut counts = all_tables!(count_rows, copy);
-    counts[17] -= 1;
+    counts[TABLES - 1] -= 1;
     Ok(counts)
 }
 
