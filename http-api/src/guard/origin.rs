@@ -2,7 +2,7 @@
 
 use axum::{
     extract::Request,
-    http::{Uri, header::ORIGIN, uri::Authority},
+    http::{HeaderValue, Uri, header::ORIGIN, uri::Authority},
     middleware::Next,
     response::Response,
 };
@@ -17,14 +17,14 @@ pub(super) async fn ours_only(request: Request, next: Next) -> Response {
 }
 
 fn is_foreign(request: &Request) -> bool {
-    let origin = request.headers().get(ORIGIN);
-    if let Some(origin) = origin {
-        // The host guard has run: the authority is one of ours, so what equals it is ours, too.
-        return origin
-            .to_str()
-            .map_or(true, |origin| !is_origin_of(origin, host::authority(request).as_ref()));
+    // The host guard has run: the authority is one of ours, so what equals it is ours, too.
+    let ours = host::authority(request);
+    let is_ours =
+        |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| is_origin_of(origin, ours.as_ref()));
+    if !request.headers().get_all(ORIGIN).iter().all(is_ours) {
+        return true;
     }
-    let site = request.headers().get(SEC_FETCH_SITE).map(|site| site.as_bytes());
+    let site = request.headers().get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     !request.method().is_safe() && matches!(site, Some(b"cross-site" | b"same-site"))
 }
 

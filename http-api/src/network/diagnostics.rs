@@ -69,11 +69,10 @@ table! {
         "What the request names does not exist",
         "No such workspace, channel, thread, peer or page cursor is known here. It may not have arrived yet.",
         try "muster status";
-    WORKSPACE_GONE = "network_workspace_gone", "network.lookup", Error,
-        "This node is no longer a member",
-        "The node was removed from the workspace. It keeps what it has and gets nothing new; to write again it has \
-         to be invited again.",
-        try "muster join TICKET";
+    WRITE_FORBIDDEN = "network_write_forbidden", "network.member", Error,
+        "This node may not write in the workspace",
+        "It is a guest, who only reads, or it was removed. Only an admin of the workspace can change that.",
+        try "muster workspace list";
     SESSION_UNKNOWN = "network_session_unknown", "network.session", Error,
         "The session is not a peer here",
         "No session of this node has that id in this workspace, or it is not in that channel.";

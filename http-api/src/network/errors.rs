@@ -154,17 +154,13 @@ impl From<SendError> for Failure {
         let (status, entry) = match error {
             E::Refusal(refusal) => return refusal.into(),
             E::Unavailable(error) => return error.into(),
-            E::NetworkDisabled => return Self::disabled(),
+            E::Disabled => return Self::disabled(),
+            E::UnknownWorkspace => return Self::unknown_workspace(),
+            E::Missing(_) | E::Proof(_) | E::NotCarried => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
+            E::NotAMember => (StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN),
             E::UnknownSession | E::NotInChannel => (StatusCode::NOT_FOUND, &codes::SESSION_UNKNOWN),
             E::TargetNotVisible => (StatusCode::NOT_FOUND, &codes::TARGET_UNREACHABLE),
-            E::WorkUnknown => (StatusCode::NOT_FOUND, &codes::NOT_FOUND),
-            E::WorkActor => (StatusCode::FORBIDDEN, &codes::WORK_ACTOR_FORBIDDEN),
             E::IdConflict => (StatusCode::CONFLICT, &codes::MESSAGE_ID_CONFLICT),
-            E::WorkClosed => (StatusCode::CONFLICT, &codes::WORK_CLOSED),
-            E::WorkContainer => (StatusCode::CONFLICT, &codes::WORK_CONTAINER_MISMATCH),
-            E::WorkTransition => (StatusCode::CONFLICT, &codes::WORK_TRANSITION_INVALID),
-            E::DirectCollision => (StatusCode::CONFLICT, &codes::DIRECT_ROOM_COLLISION),
-            E::NotAMember => (StatusCode::GONE, &codes::WORKSPACE_GONE),
         };
         Self::new(status, entry, error)
     }
@@ -176,7 +172,10 @@ impl From<CreateChannelError> for Failure {
         match error {
             E::Unavailable(error) => error.into(),
             E::UnknownWorkspace => Self::unknown_workspace(),
-            E::UnknownAgent(_) | E::Purpose | E::NoAgents | E::RepeatedAgent(_) => Self::invalid(error),
+            E::NotAllowed => Self::new(StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN, error),
+            E::Purpose | E::NoAgents | E::BlankAgent | E::RepeatedAgent(_) | E::UnknownAgent(_) => {
+                Self::invalid(error)
+            }
         }
     }
 }
@@ -197,7 +196,7 @@ macro_rules! documented {
 documented! {
     /// What every operation may answer.
     Always = "401" "The operator token is missing or wrong, where it is asked for.",
-             "403" "Foreign web origin, or a host that the node does not serve.",
+             "403" "Foreign web origin, or this node's role does not allow it.",
              "500" "The node failed. The message is the plain status phrase.";
     /// What every operation on a workspace may answer, besides.
     InWorkspace = "404" "Unknown workspace, session, channel, peer, thread or page cursor, or a target that is not visible.",

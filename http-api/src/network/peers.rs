@@ -38,8 +38,8 @@ pub(super) async fn list(
     InQuery(query): InQuery<PeersQuery>,
 ) -> Result<Json<NetworkPeersResponse>, Failure> {
     scope::running(&doors)?;
-    let channel = given(query.channel.as_deref()).map(scope::channel).transpose()?;
     let scope = Scope::open(&doors, &path.workspace_id)?;
+    let channel = given(query.channel.as_deref()).map(scope::channel).transpose()?;
     let peers = doors.node.peers(scope.workspace.id, channel.as_ref());
     Ok(Json(NetworkPeersResponse {
         peers: peers.into_iter().map(|peer| NetworkPeer::of(peer, &scope.id())).collect(),

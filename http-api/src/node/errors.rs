@@ -12,6 +12,7 @@ use muster_actors::{
     BackupError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError, RemoveMemberError,
     StartSessionError, StopSessionError, Unavailable,
 };
+use muster_protocol::ticket::JoinRefusal;
 use muster_storage::StoreError;
 use serde::Serialize;
 use utoipa::{
@@ -67,30 +68,30 @@ macro_rules! rows {
 }
 
 rows! {
-    INVALID = BAD_REQUEST "invalid_request" "The request is not valid" ;
-    NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "This is not a ticket" ;
-    NO_TOKEN = UNAUTHORIZED "operator_token_required" "The operator token is missing or wrong" ;
-    FOREIGN_ORIGIN = FORBIDDEN "foreign_origin" "The request comes from a foreign web page" ;
+    INVALID = BAD_REQUEST "invalid_request" "The request is not valid";
+    NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "This is not a ticket";
+    NO_TOKEN = UNAUTHORIZED "operator_token_required" "The operator token is missing or wrong";
+    FOREIGN_ORIGIN = FORBIDDEN "foreign_origin" "The request comes from a foreign web page";
     NOT_ALLOWED = FORBIDDEN "not_allowed" "This node's role does not allow it" try "muster status";
     TICKET_DEAD = FORBIDDEN "ticket_not_valid" "The ticket is no longer valid" try "muster invite";
     JOIN_REFUSED = FORBIDDEN "join_refused" "The workspace did not let this node in" try "muster invite";
-    UNKNOWN_WORKSPACE = NOT_FOUND "unknown_workspace" "There is no such workspace here" try "muster status";
-    UNKNOWN_INVITE = NOT_FOUND "unknown_invite" "There is no such invite" ;
-    UNKNOWN_MEMBER = NOT_FOUND "unknown_member" "There is no such member" ;
-    UNKNOWN_AGENT = NOT_FOUND "unknown_agent" "There is no such agent in the workspace" ;
-    UNKNOWN_SESSION = NOT_FOUND "unknown_session" "There is no such session" ;
-    NO_ROUTE = NOT_FOUND "unknown_path" "There is nothing at this path" ;
-    WRONG_METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The path does not take this method" ;
-    EXISTS = CONFLICT "already_exists" "This exists already" ;
-    TOO_MANY = CONFLICT "too_many" "There are as many as there may be" ;
-    TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large" ;
-    WRONG_HOST = MISDIRECTED_REQUEST "unknown_host" "This node does not serve that host" ;
-    INTERNAL = INTERNAL_SERVER_ERROR "internal_error" "The node failed" ;
-    BUSY = SERVICE_UNAVAILABLE "busy" "The node has too much to do" ;
-    STOPPING = SERVICE_UNAVAILABLE "stopping" "The node is stopping" ;
-    TIMEOUT = SERVICE_UNAVAILABLE "timeout" "It took too long" ;
+    UNKNOWN_WORKSPACE = NOT_FOUND "unknown_workspace" "There is no such workspace here" try "muster workspace list";
+    UNKNOWN_INVITE = NOT_FOUND "unknown_invite" "There is no such invite";
+    UNKNOWN_MEMBER = NOT_FOUND "unknown_member" "There is no such member" try "muster member list";
+    UNKNOWN_AGENT = NOT_FOUND "unknown_agent" "There is no such agent in the workspace" try "muster agent register NAME";
+    UNKNOWN_SESSION = NOT_FOUND "unknown_session" "There is no such session" try "muster session list";
+    NO_ROUTE = NOT_FOUND "unknown_path" "There is nothing at this path";
+    WRONG_METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The path does not take this method";
+    EXISTS = CONFLICT "already_exists" "This exists already";
+    TOO_MANY = CONFLICT "too_many" "There are as many as there may be";
+    TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large";
+    WRONG_HOST = MISDIRECTED_REQUEST "unknown_host" "This node does not serve that host";
+    INTERNAL = INTERNAL_SERVER_ERROR "internal_error" "The node failed";
+    BUSY = SERVICE_UNAVAILABLE "busy" "The node has too much to do";
+    STOPPING = SERVICE_UNAVAILABLE "stopping" "The node is stopping";
+    TIMEOUT = SERVICE_UNAVAILABLE "timeout" "It took too long";
     HOME_UNREACHABLE = SERVICE_UNAVAILABLE "home_unreachable" "The workspace's home cannot be reached" try "muster status";
-    INVITER_UNREACHABLE = GATEWAY_TIMEOUT "inviter_unreachable" "No inviting node could be reached" ;
+    INVITER_UNREACHABLE = GATEWAY_TIMEOUT "inviter_unreachable" "No inviting node could be reached";
 }
 
 impl Row {
@@ -209,8 +210,7 @@ impl From<InviteError> for Problem {
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::UnknownInvite => UNKNOWN_INVITE.with(error),
             E::NotAllowed { .. } => NOT_ALLOWED.with(error),
-            E::Expiry | E::Uses => INVALID.with(error),
-            E::TooMany => TOO_MANY.with(error),
+            E::Limits => INVALID.with(error),
         }
     }
 }
@@ -218,13 +218,15 @@ impl From<InviteError> for Problem {
 impl From<JoinError> for Problem {
     fn from(error: JoinError) -> Self {
         use JoinError as E;
-        match error {
-            E::Unavailable(error) => error.into(),
-            E::NotATicket => NOT_A_TICKET.with(error),
-            E::Expired | E::UsedUp | E::Revoked => TICKET_DEAD.with(error),
-            E::NotForThisNode | E::Refused(_) | E::AlreadyRemoved => JOIN_REFUSED.with(error),
-            E::Unreachable => INVITER_UNREACHABLE.with(error),
-        }
+        use JoinRefusal as R;
+        let row = match &error {
+            E::Unavailable(error) => return (*error).into(),
+            E::Ticket(_) => &NOT_A_TICKET,
+            E::Refused(R::Unknown | R::Expired | R::UsedUp | R::Revoked | R::IssuerGone) => &TICKET_DEAD,
+            E::Refused(R::NotForYou | R::Full | R::TooOften | R::BadRequest) | E::Impostor => &JOIN_REFUSED,
+            E::Unreachable { .. } => &INVITER_UNREACHABLE,
+        };
+        row.with(error)
     }
 }
 
@@ -235,7 +237,7 @@ impl From<RemoveMemberError> for Problem {
             E::Unavailable(error) => error.into(),
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::UnknownMember => UNKNOWN_MEMBER.with(error),
-            E::NotAllowed { .. } | E::Owner => NOT_ALLOWED.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
         }
     }
 }
@@ -247,7 +249,7 @@ impl From<RegisterAgentError> for Problem {
             E::Unavailable(error) => error.into(),
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::Exists => EXISTS.with(error),
-            E::Name | E::Provider | E::Capability => INVALID.with(error),
+            E::Name | E::Provider(_) | E::Capability { .. } => INVALID.with(error),
         }
     }
 }
@@ -258,8 +260,9 @@ impl From<StartSessionError> for Problem {
         match error {
             E::Unavailable(error) => error.into(),
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
-            E::UnknownAgent => UNKNOWN_AGENT.with(error),
-            E::Channel => INVALID.with(error),
+            E::UnknownAgent(_) => UNKNOWN_AGENT.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
+            E::Name(_) => INVALID.with(error),
             E::TooMany => TOO_MANY.with(error),
         }
     }
@@ -280,8 +283,9 @@ impl From<BackupError> for Problem {
     fn from(error: BackupError) -> Self {
         use BackupError as E;
         match error {
-            E::Unavailable(error) => error.into(),
-            E::Path | E::Exists | E::Io => INVALID.with(error),
+            E::Exists(_) | E::Write(_) => INVALID.with(error),
+            E::Unverified => INTERNAL.with(error),
+            E::Store(error) => error.into(),
         }
     }
 }

@@ -24,6 +24,8 @@ struct Member {
     /// Connected to this node now, or this node itself.
     online: bool,
     joined_at: Time,
+    /// Operations of this node that the member has not yet said to hold durably.
+    behind: u64,
 }
 
 /// Nodes of the workspace
@@ -44,6 +46,7 @@ pub(super) async fn list(
         role: row.role.into(),
         online: doors.node.is_online(row.node),
         joined_at: Time::from_ms(row.joined_ms),
+        behind: row.behind,
     });
     Ok(Json(Members { members: members.collect() }))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    errors::{Always, BadRequest, Conflict, NotFound, Problem},
+    errors::{Always, BadRequest, Conflict, Forbidden, NotFound, Problem},
     workspaces::{WorkspacePath, find},
 };
 use crate::{
@@ -81,7 +81,7 @@ pub(super) struct StartSession {
 #[utoipa::path(
     post, path = "/node/v1/workspaces/{workspace_id}/sessions", operation_id = "startNetworkSession", tag = "agents",
     params(WorkspacePath), request_body = StartSession,
-    responses((status = 201, description = "Started.", body = NodeSession), BadRequest, NotFound, Conflict, Always)
+    responses((status = 201, description = "Started.", body = NodeSession), BadRequest, Forbidden, NotFound, Conflict, Always)
 )]
 pub(super) async fn start(
     State(doors): State<Doors>,

@@ -1,6 +1,6 @@
 //! Peers and what they say about themselves (N-56 to N-71).
 
-use muster_actors::{PeerMetrics, PeerRow};
+use muster_actors::{PeerRow, Traffic};
 use muster_protocol::network::{Capability, PeerCard, capability::EXT_BRIEFS};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -237,9 +237,9 @@ pub struct NetworkPeerMetrics {
     pub delivered: u64,
 }
 
-impl From<PeerMetrics> for NetworkPeerMetrics {
-    fn from(counted: PeerMetrics) -> Self {
-        let PeerMetrics { sent, received, rejected, delivered } = counted;
+impl From<Traffic> for NetworkPeerMetrics {
+    fn from(counted: Traffic) -> Self {
+        let Traffic { sent, received, rejected, delivered } = counted;
         Self { sent, received, rejected, delivered }
     }
 }

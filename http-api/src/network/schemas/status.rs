@@ -1,6 +1,7 @@
 //! State and counters of the runtime (N-123 to N-128).
 
-use muster_actors::{KindCounters, NetworkCounters};
+use muster_actors::{NetworkCounters, Traffic};
+use muster_protocol::network;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -129,60 +130,68 @@ impl NetworkStatus {
         Self::default()
     }
 
-    /// The network is on.
-    pub(crate) fn running(counters: NetworkCounters, default_channel: &str) -> Self {
-        let mut kinds: Vec<_> = counters.kind_metrics.iter().filter(|kind| !is_silent(kind)).collect();
-        kinds.sort_by_key(|kind| kind.kind.as_str());
+    /// The network is on: `now` is how things stand, `since` what was counted since the start.
+    pub(crate) fn running(default_channel: &str, now: Counters, since: &NetworkCounters) -> Self {
+        let counters = Counters {
+            messages_sent: since.total.sent,
+            messages_received: since.total.received,
+            messages_rejected: since.total.rejected,
+            messages_delivered: since.total.delivered,
+            workflow_tagged_events: since.workflow_tagged,
+            handoff_tagged_events: since.handoff_tagged,
+            conversation_messages: since.conversation_messages,
+            ..now
+        };
         Self {
             enabled: true,
             status: NetworkState::Running,
             configured_default_channel: Some(default_channel.to_owned()),
             effective_default_channel: Some(default_channel.to_owned()),
             effective_default_source: Some(DefaultSource::Config),
-            kind_metrics: Some(kinds.into_iter().map(NetworkKindMetric::from).collect()),
-            counters: Some(counters.into()),
+            counters: Some(counters),
+            kind_metrics: Some(kind_metrics(since)),
             ..Self::default()
         }
     }
 }
 
-fn is_silent(kind: &KindCounters) -> bool {
-    [kind.sent, kind.received, kind.rejected, kind.delivered] == [0; 4]
+fn kind_metrics(since: &NetworkCounters) -> Vec<NetworkKindMetric> {
+    let loud = since.kinds.iter().filter(|(_, counted)| **counted != Traffic::default());
+    let mut metrics: Vec<_> = loud.collect();
+    metrics.sort_by_key(|(kind, _)| kind.as_str());
+    let metric = |(kind, counted): (&network::Kind, &Traffic)| NetworkKindMetric {
+        kind: (*kind).into(),
+        sent: counted.sent,
+        received: counted.received,
+        rejected: counted.rejected,
+        delivered: counted.delivered,
+    };
+    metrics.into_iter().map(metric).collect()
 }
 
-impl From<&KindCounters> for NetworkKindMetric {
-    fn from(kind: &KindCounters) -> Self {
-        Self {
-            kind: kind.kind.into(),
-            sent: kind.sent,
-            received: kind.received,
-            rejected: kind.rejected,
-            delivered: kind.delivered,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_without_traffic_are_left_out_and_the_others_are_in_alphabetical_order_n127() {
+        let mut since = NetworkCounters::default();
+        for kind in network::Kind::ALL {
+            since.kinds.insert(
+                *kind,
+                Traffic { sent: u64::from(*kind != network::Kind::Trace), ..Traffic::default() },
+            );
         }
+        let kinds: Vec<_> = kind_metrics(&since).into_iter().map(|metric| metric.kind).collect();
+        assert_eq!(kinds, [Kind::Capability, Kind::Greet, Kind::Receipt, Kind::Say, Kind::Whois]);
     }
-}
 
-impl From<NetworkCounters> for Counters {
-    fn from(now: NetworkCounters) -> Self {
-        Self {
-            local_peers: now.local_peers,
-            remote_peers: now.remote_peers,
-            channels: now.channels,
-            queued_messages: now.queued_messages,
-            queued_sessions: now.queued_sessions,
-            delivery_workers: now.delivery_workers,
-            messages_sent: now.messages_sent,
-            messages_received: now.messages_received,
-            messages_rejected: now.messages_rejected,
-            messages_delivered: now.messages_delivered,
-            workflow_tagged_events: now.workflow_tagged_events,
-            handoff_tagged_events: now.handoff_tagged_events,
-            open_threads: now.open_threads,
-            open_direct_rooms: now.open_direct_rooms,
-            open_work_items: now.open_work_items,
-            conversation_messages: now.conversation_messages,
-            work_transitions: now.work_transitions,
-            direct_resolves: now.direct_resolves,
-        }
+    #[test]
+    fn counters_are_sent_also_when_they_are_zero_and_none_when_switched_off_n123() {
+        let on = NetworkStatus::running("default", Counters::default(), &NetworkCounters::default());
+        let on = serde_json::to_value(on).unwrap();
+        assert_eq!((&on["messages_sent"], &on["open_work_items"]), (&0.into(), &0.into()));
+        let off = serde_json::to_value(NetworkStatus::disabled()).unwrap();
+        assert_eq!(off, serde_json::json!({ "enabled": false, "status": "disabled" }));
     }
 }
