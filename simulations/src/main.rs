@@ -1,1 +1,121 @@
-fn main() {}
+//! Plays scenarios, seed by seed, and replays the seeds that fail.
+
+use std::{process::ExitCode, time::Instant};
+
+use clap::{Parser, Subcommand};
+use muster_simulations::scenario::{self, Outcome, Scenario};
+use serde::Serialize;
+
+/// Whole Muster nodes on a paused clock, with simulated links and crashing disks.
+#[derive(Parser)]
+#[command(name = "muster-simulations")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Plays many seeds of every scenario; the last line is a summary in JSON
+    Run {
+        /// How many seeds of each scenario
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Only this scenario
+        #[arg(long)]
+        scenario: Option<String>,
+    },
+    /// Plays one seed again and prints what came of it, with the hash of its whole history
+    Replay {
+        /// The seed
+        seed: u64,
+        /// Only this scenario
+        #[arg(long)]
+        scenario: Option<String>,
+    },
+    /// Lists the scenarios
+    List,
+}
+
+/// The last line of `run`.
+#[derive(Default, Serialize)]
+struct Summary {
+    seeds: u64,
+    ops: u64,
+    faults: u64,
+    violations: u64,
+    seconds: f64,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match Arguments::parse().command {
+        Command::Run { seeds, from, scenario } => with(scenario, |all| run(all, from, seeds)),
+        Command::Replay { seed, scenario } => with(scenario, |all| replay(all, seed)),
+        Command::List => with(None, |all| {
+            all.iter().for_each(|scenario| println!("{:12} {}", scenario.name, scenario.about));
+            true
+        }),
+    }
+}
+
+/// Does something with the scenarios chosen; fails if it finds something wrong or there are none.
+fn with(name: Option<String>, act: impl FnOnce(&[Scenario]) -> bool) -> ExitCode {
+    let mut scenarios = scenario::all();
+    scenarios.retain(|scenario| name.as_ref().is_none_or(|name| *name == scenario.name));
+    if scenarios.is_empty() {
+        eprintln!("there is no such scenario; `list` shows all");
+        return ExitCode::from(2);
+    }
+    if act(&scenarios) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long the real machine took is no part of any world")]
+fn run(scenarios: &[Scenario], from: u64, seeds: u64) -> bool {
+    let start = Instant::now();
+    let mut summary = Summary::default();
+    for scenario in scenarios {
+        for seed in from..from.saturating_add(seeds) {
+            let outcome = scenario.play(seed);
+            summary.seeds += 1;
+            summary.ops += outcome.ops;
+            summary.faults += outcome.faults;
+            summary.violations += outcome.violations.len() as u64;
+            complain(scenario, seed, &outcome);
+        }
+    }
+    summary.seconds = start.elapsed().as_millis() as f64 / 1000.0;
+    println!("{}", serde_json::to_string(&summary).expect("five numbers are JSON"));
+    summary.violations == 0
+}
+
+/// Says what is wrong, and the one command that shows it again.
+fn complain(scenario: &Scenario, seed: u64, outcome: &Outcome) {
+    if outcome.violations.is_empty() {
+        return;
+    }
+    for violation in &outcome.violations {
+        println!("{} {seed}: {violation}", scenario.name);
+    }
+    println!("cargo run --release -p muster-simulations -- replay {seed} --scenario {}", scenario.name);
+}
+
+fn replay(scenarios: &[Scenario], seed: u64) -> bool {
+    let mut good = true;
+    for scenario in scenarios {
+        let outcome = scenario.play(seed);
+        println!(
+            "{} {seed}: {} ops, {} faults, trace {}",
+            scenario.name, outcome.ops, outcome.faults, outcome.trace
+        );
+        complain(scenario, seed, &outcome);
+        good &= outcome.violations.is_empty();
+    }
+    good
+}

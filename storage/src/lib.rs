@@ -43,6 +43,7 @@ mod batch;
 mod blobs;
 mod changes;
 mod control;
+pub mod crash;
 mod error;
 mod local;
 mod messages;

@@ -1,0 +1,298 @@
+//! Simulated links: the [`Network`] port of many nodes in one process, on paused time, from one seed.
+//!
+//! What it takes from real links:
+//!
+//! - A link does not lose, repeat or reorder single frames; it *breaks*, and what travels is lost.
+//! - Each direction has its own, diced latency. Making a connection takes three ways.
+//! - A frame fills its sender's queue until the other process has taken it. So a slow reader, a slow
+//!   way and a slow node are all felt by the sender, as on a stream with flow control.
+//! - A way may be blocked in one direction only. What is sent then is held, and goes on when the way
+//!   opens soon, or is lost when one end has given up.
+//! - A process that is killed closes its links; a machine that loses power falls silent, and the
+//!   others notice after a while. Until then they send into nothing.
+//! - The two ends of a link give it different numbers, and notice its end at different times.
+//! - A node is dialled by address; friends alone do not make a connection.
+//!
+//! Everything that happens is planned on one agenda and carried out by one task, in the order of time
+//! and planning. One more task per process hands it its events.
+
+mod gossip;
+mod mesh;
+mod requests;
+mod weather;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::BoxFuture;
+use muster_actors::ports::{Closing, Connection, Event, Events, Link, Network, RequestError, Topic};
+use muster_protocol::{identity::NodeId, limits::MESH_EVENTS_MAX};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use self::mesh::Mesh;
+pub use self::weather::Weather;
+use crate::{clock::Beginning, trace::Trace};
+
+/// How a process ends when nobody asked it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The process is killed: its system closes its connections.
+    Killed,
+    /// The machine falls silent.
+    PowerCut,
+}
+
+/// All links of a world. Clones are handles on the same mesh.
+#[derive(Clone)]
+pub struct SimMesh {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mesh: Mutex<Mesh>,
+    beginning: Beginning,
+    /// Wakes the task that carries out the agenda.
+    planned: Notify,
+    trace: Trace,
+}
+
+impl Shared {
+    /// Lets something be done to the mesh now. A lock is never held across an await.
+    fn with<T>(&self, act: impl FnOnce(&mut Mesh, u64) -> T) -> T {
+        let result = act(&mut self.lock(), self.beginning.elapsed_ms());
+        self.planned.notify_one();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mesh> {
+        self.mesh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SimMesh {
+    /// A mesh without nodes. Must be called inside a paused current-thread runtime; its tasks end with
+    /// the runtime.
+    #[expect(clippy::disallowed_methods, reason = "the links of a world live as tasks of its runtime")]
+    pub fn new(seed: u64, weather: Weather, beginning: Beginning, trace: Trace) -> Self {
+        let mesh = Mutex::new(Mesh::new(seed, weather));
+        let shared = Arc::new(Shared { mesh, beginning, planned: Notify::new(), trace });
+        tokio::spawn(carry_out(Arc::clone(&shared)));
+        Self { shared }
+    }
+
+    /// Starts a process of `node` that listens at `address`; an earlier one is killed.
+    #[expect(clippy::disallowed_methods, reason = "the links of a world live as tasks of its runtime")]
+    pub fn start(&self, node: NodeId, address: &str) -> (SimNetwork, Events) {
+        let wake = Arc::new(Notify::new());
+        let (sender, events) = mpsc::channel(MESH_EVENTS_MAX);
+        let boot = self.shared.with(|mesh, now| mesh.start(now, node, address.to_owned(), Arc::clone(&wake)));
+        tokio::spawn(hand_over(Arc::clone(&self.shared), node, boot, wake, sender));
+        (SimNetwork { shared: Arc::clone(&self.shared), node, boot, address: address.to_owned() }, events)
+    }
+
+    /// Ends the process of `node`. Nothing reaches it any more, and nothing it does has an effect.
+    pub fn crash(&self, node: NodeId, crash: Crash) {
+        self.shared.with(|mesh, now| {
+            if let Some(boot) = mesh.hosts.get(&node).map(|host| host.boot) {
+                mesh.stop(now, node, boot, crash == Crash::PowerCut);
+            }
+        });
+    }
+
+    /// Breaks the connection of two nodes, if they have one.
+    pub fn reset(&self, a: NodeId, b: NodeId) {
+        self.shared.with(|mesh, now| mesh.reset(now, a, b));
+    }
+
+    /// Lets nothing arrive from one node at another until [`Self::unblock`] was called as often.
+    pub fn block(&self, from: NodeId, to: NodeId) {
+        self.shared.with(|mesh, now| mesh.block(now, from, to));
+    }
+
+    /// Takes one block away.
+    pub fn unblock(&self, from: NodeId, to: NodeId) {
+        self.shared.with(|mesh, now| mesh.unblock(now, from, to));
+    }
+
+    /// Makes everything from one node to another a hundred times slower until [`Self::unclog`].
+    pub fn clog(&self, from: NodeId, to: NodeId) {
+        self.shared.with(|mesh, _| mesh.paths.clog(from, to));
+    }
+
+    /// Takes one clog away.
+    pub fn unclog(&self, from: NodeId, to: NodeId) {
+        self.shared.with(|mesh, _| mesh.paths.unclog(from, to));
+    }
+
+    /// Ends all blocks and clogs.
+    pub fn heal(&self) {
+        self.shared.with(|mesh, now| mesh.heal(now));
+    }
+
+    /// Lets one node see another on the local network.
+    pub fn discover(&self, node: NodeId, other: NodeId) {
+        self.shared.with(|mesh, _| {
+            let addresses = mesh.hosts.get(&other).map(|host| host.address.clone()).into_iter().collect();
+            mesh.push(node, Event::Discovered { node: other, addresses });
+        });
+    }
+
+    /// Whether two nodes have a link.
+    pub fn is_linked(&self, a: NodeId, b: NodeId) -> bool {
+        self.shared.lock().is_linked(a, b)
+    }
+
+    /// How many frames processes have taken.
+    pub fn frames(&self) -> u64 {
+        self.shared.lock().frames
+    }
+
+    /// How processes broke the contract of the port: violations of every scenario.
+    pub fn complaints(&self) -> Vec<String> {
+        self.shared.lock().complaints.clone()
+    }
+}
+
+/// Carries out the agenda of the mesh.
+#[expect(clippy::disallowed_methods, reason = "the links of a world live as tasks of its runtime")]
+async fn carry_out(shared: Arc<Shared>) {
+    loop {
+        let (next, handed) = {
+            let mut mesh = shared.lock();
+            mesh.advance(shared.beginning.elapsed_ms());
+            (mesh.next_at(), mesh.exchanges.take_handed())
+        };
+        for (exchange, answer) in handed {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                let answer = answer.await.ok();
+                shared.with(|mesh, now| mesh.answered(now, exchange, answer));
+            });
+        }
+        let Some(next) = next else {
+            shared.planned.notified().await;
+            continue;
+        };
+        tokio::select! {
+            biased;
+            () = shared.planned.notified() => {}
+            () = tokio::time::sleep_until(shared.beginning.instant(next)) => {}
+        }
+    }
+}
+
+/// Hands a process its events, as fast as it takes them.
+async fn hand_over(
+    shared: Arc<Shared>,
+    node: NodeId,
+    boot: u64,
+    wake: Arc<Notify>,
+    events: mpsc::Sender<Event>,
+) {
+    while let Ok(room) = events.reserve().await {
+        let event = loop {
+            if let Some(event) = shared.with(|mesh, _| mesh.take(node, boot)) {
+                break event;
+            }
+            if shared.lock().host(node, boot).is_none() {
+                return;
+            }
+            wake.notified().await;
+        };
+        record(&shared, node, &event);
+        room.send(event);
+    }
+    // Nobody listens any more: the process is gone.
+    shared.with(|mesh, now| mesh.stop(now, node, boot, false));
+}
+
+fn record(shared: &Shared, node: NodeId, event: &Event) {
+    let (what, link, bytes): (_, Option<&Link>, &[u8]) = match event {
+        Event::LinkUp { link, .. } => ("link up", Some(link), &[]),
+        Event::Frame { link, bytes } => ("frame", Some(link), bytes),
+        Event::LinkWritable { link } => ("link writable", Some(link), &[]),
+        Event::LinkDown { link } => ("link down", Some(link), &[]),
+        Event::Request { question, .. } => ("request", None, question),
+        Event::Gossip { bytes, .. } => ("gossip", None, bytes),
+        Event::Discovered { node, .. } => ("discovered", None, node.as_bytes()),
+        Event::Listening { .. } => ("listening", None, &[]),
+    };
+    let number = link.map_or(0, |link| link.number).to_be_bytes();
+    shared.trace.record(shared.beginning.elapsed_ms(), what, &[node.as_bytes(), &number, bytes]);
+}
+
+/// The network port of one process of one node. After its end it does nothing.
+#[derive(Clone)]
+pub struct SimNetwork {
+    shared: Arc<Shared>,
+    node: NodeId,
+    boot: u64,
+    address: String,
+}
+
+impl SimNetwork {
+    /// Does something if this process still lives.
+    fn with<T>(&self, act: impl FnOnce(&mut Mesh, u64) -> T) -> Option<T> {
+        self.shared.with(|mesh, now| mesh.host(self.node, self.boot).is_some().then(|| act(mesh, now)))
+    }
+}
+
+impl Network for SimNetwork {
+    fn send(&self, link: Link, frame: Vec<u8>) -> bool {
+        self.with(|mesh, now| mesh.send(now, self.node, self.boot, link, frame)).unwrap_or(false)
+    }
+
+    fn close(&self, link: Link, closing: Closing) {
+        self.with(|mesh, now| mesh.close(now, self.node, self.boot, link, closing));
+    }
+
+    fn request(
+        &self,
+        node: NodeId,
+        addresses: Vec<String>,
+        question: Vec<u8>,
+    ) -> BoxFuture<'static, Result<Vec<u8>, RequestError>> {
+        let network = self.clone();
+        Box::pin(async move {
+            let outcome: Option<oneshot::Receiver<_>> =
+                network.with(|mesh, now| mesh.request(now, network.node, node, &addresses, question));
+            match outcome {
+                Some(outcome) => outcome.await.unwrap_or(Err(RequestError::Timeout)),
+                None => Err(RequestError::Unreachable),
+            }
+        })
+    }
+
+    fn dial(&self, node: NodeId, addresses: Vec<String>) {
+        self.with(|mesh, now| mesh.dial(now, self.node, self.boot, node, &addresses));
+    }
+
+    fn set_friends(&self, friends: Vec<NodeId>) {
+        self.with(|mesh, now| mesh.set_friends(now, self.node, self.boot, friends));
+    }
+
+    fn set_topics(&self, topics: Vec<Topic>) {
+        self.with(|mesh, _| mesh.set_topics(self.node, self.boot, topics));
+    }
+
+    fn publish(&self, topic: Topic, bytes: Vec<u8>) {
+        self.with(|mesh, now| mesh.publish(now, self.node, self.boot, topic, bytes));
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        self.with(|mesh, _| mesh.connections(self.node)).unwrap_or_default()
+    }
+
+    fn listen_addresses(&self) -> Vec<String> {
+        vec![self.address.clone()]
+    }
+
+    fn shutdown(&self) -> BoxFuture<'static, ()> {
+        let network = self.clone();
+        Box::pin(async move {
+            network.with(|mesh, now| mesh.stop(now, network.node, network.boot, false));
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
