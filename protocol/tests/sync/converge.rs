@@ -1,0 +1,86 @@
+//! Whatever links do, members come to hold the same.
+
+use crate::world::World;
+
+/// Within this time live news has to arrive: no timer of anti-entropy may be needed for it.
+const SOON_MS: u64 = 2_000;
+
+#[test]
+fn two_nodes_agree_after_meeting() {
+    let (mut world, space) = World::of_members(2);
+    world.write_many(0, space, 10);
+    world.write_many(1, space, 20);
+    world.connect(0, 1);
+    assert!(world.converge(space, &[0, 1], SOON_MS) < 100);
+    assert!(world.closed.is_empty());
+}
+
+#[test]
+fn what_is_written_while_a_link_begins_arrives_soon() {
+    for moment_ms in 0..40 {
+        let (mut world, space) = World::of_members(2);
+        world.connect(0, 1);
+        world.run_ms(moment_ms);
+        world.write(1, space, b"in between");
+        world.converge(space, &[0, 1], SOON_MS);
+        for n in 0..3 {
+            world.write(n % 2, space, b"and later");
+            world.converge(space, &[0, 1], 500);
+        }
+    }
+}
+
+#[test]
+fn a_joiner_is_heard_as_soon_as_it_is_in_whenever_the_answer_comes() {
+    for answer_ms in [0, 1, 3, 8, 20, 100, 5_000] {
+        let mut world = World::of(2);
+        let space = world.found(0);
+        world.write(0, space, b"before");
+        world.connect(0, 1);
+        world.run_ms(50);
+        world.add(space, 1);
+        world.run_ms(answer_ms);
+        world.give_genesis(space, 1);
+        world.converge(space, &[0, 1], SOON_MS);
+        world.write(1, space, b"hello, I am new");
+        assert!(world.converge(space, &[0, 1], SOON_MS) < 100, "after {answer_ms} ms");
+    }
+}
+
+#[test]
+fn an_offline_node_catches_up_from_any_member_when_the_author_is_gone() {
+    let (mut world, space) = World::of_members(3);
+    world.connect(0, 1);
+    world.write_many(0, space, 50);
+    world.converge(space, &[0, 1], SOON_MS);
+    world.isolate(0);
+    world.connect(1, 2);
+    world.converge(space, &[1, 2], SOON_MS);
+}
+
+#[test]
+fn a_chain_without_a_link_between_its_ends_converges() {
+    let (mut world, space) = World::of_members(4);
+    for node in 1..4 {
+        world.connect(node - 1, node);
+    }
+    world.run_ms(200);
+    world.write_many(0, space, 5);
+    world.write_many(3, space, 5);
+    world.converge(space, &[0, 1, 2, 3], SOON_MS);
+}
+
+#[test]
+fn an_acknowledgement_lost_with_its_link_is_made_up_for() {
+    let (mut world, space) = World::of_members(2);
+    world.connect(0, 1);
+    world.run_ms(100);
+    world.write(0, space, b"did you get this?");
+    let log = world.nodes[0].log(space);
+    assert!(world.run_until(100, |world| world.nodes[1].stored(&log) == 1));
+    world.disconnect(0, 1);
+    let key = (0, world.id(1), log);
+    assert_eq!(world.acks.get(&key), None);
+    world.connect(0, 1);
+    assert!(world.run_until(SOON_MS, |world| world.acks.get(&key) == Some(&1)));
+}
