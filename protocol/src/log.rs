@@ -88,6 +88,12 @@ pub fn admit(control: &ControlState, head: Option<&Head>, op: &Operation, now_ms
     if header.seq > next {
         return Admission::Gap;
     }
+    if let Some(head) = head
+        && control.standing(&header.log(), head.seq, head.control_height) != Standing::Member
+    {
+        // What it continues was cut off after we stored it. Who lacks that will never store this.
+        return Admission::Refuse(Refused::CutOff);
+    }
     if header.prev != head.map_or(OpId::NONE, |head| head.id) {
         return Admission::Refuse(Refused::Chain);
     }

@@ -1,9 +1,6 @@
 //! Whatever links do, members come to hold the same.
 
-use crate::world::World;
-
-/// Within this time live news has to arrive: no timer of anti-entropy may be needed for it.
-const SOON_MS: u64 = 2_000;
+use crate::{SOON_MS, world::World};
 
 #[test]
 fn two_nodes_agree_after_meeting() {
@@ -83,4 +80,66 @@ fn an_acknowledgement_lost_with_its_link_is_made_up_for() {
     assert_eq!(world.acks.get(&key), None);
     world.connect(0, 1);
     assert!(world.run_until(SOON_MS, |world| world.acks.get(&key) == Some(&1)));
+}
+
+#[test]
+fn an_operation_whose_clock_is_ahead_waits_and_arrives_later() {
+    let (mut world, space) = World::of_members(3);
+    world.connect_all();
+    world.run_ms(200);
+    world.nodes[1].clock_ahead_ms = 180_000; // a minute more than anybody takes
+    world.write(1, space, b"from the future");
+    world.nodes[1].clock_ahead_ms = 0;
+    world.write(1, space, b"what stands behind it waits too");
+    let log = world.nodes[1].log(space);
+    world.run_ms(55_000);
+    assert_eq!((world.nodes[0].stored(&log), world.nodes[2].stored(&log)), (0, 0));
+    let asked: usize = [0, 2].map(|node| world.traffic(node, 1).wants).iter().sum();
+    assert!(asked <= 16, "asked {asked} times");
+    world.converge(space, &[0, 1, 2], 40_000);
+}
+
+#[test]
+fn what_cites_a_control_log_ahead_of_ours_waits_for_it() {
+    let (mut world, space) = World::of_members(3);
+    world.connect_slow(0, 1, 1);
+    world.connect_slow(0, 2, 400);
+    world.connect_slow(1, 2, 1);
+    world.run_ms(2_000);
+    let newcomer = world.nodes.len();
+    world.nodes.push(crate::node::Node::new(9));
+    world.add(space, newcomer);
+    world.run_ms(20);
+    world.write(1, space, b"1 knows of the newcomer, 2 does not yet");
+    world.converge(space, &[0, 1, 2], SOON_MS);
+}
+
+#[test]
+fn a_link_that_resets_again_and_again_loses_nothing() {
+    let (mut world, space) = World::of_members(2);
+    for round in 0..50 {
+        world.connect(0, 1);
+        world.write_many(round % 2, space, 3);
+        world.run_ms(7 + round as u64);
+    }
+    world.converge(space, &[0, 1], SOON_MS);
+    assert!(world.closed.is_empty());
+}
+
+#[test]
+fn a_control_log_of_many_entries_travels_in_pages() {
+    let mut world = World::of(2);
+    let space = world.found(0);
+    for seed in 1..=200u8 {
+        let id = crate::node::Node::new(seed.wrapping_add(50)).id();
+        for _ in 0..2 {
+            let commit = world.nodes[0].add(space, id, 0); // the second one means nothing, and counts
+            world.committed(0, &commit);
+        }
+    }
+    world.add(space, 1);
+    world.give_genesis(space, 1);
+    world.connect(0, 1);
+    assert!(world.converge(space, &[0, 1], SOON_MS) < 200);
+    assert!(world.closed.is_empty(), "{:?}", world.closed);
 }

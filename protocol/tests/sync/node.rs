@@ -15,11 +15,11 @@ use muster_protocol::{
 };
 
 /// Unix milliseconds at which virtual time begins.
-pub const EPOCH_MS: u64 = 1_700_000_000_000;
+pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 
 /// One log as it is held.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub(crate) struct Log {
     ids: Vec<OpId>,
     encoded: Vec<Vec<u8>>,
     head: Head,
@@ -30,27 +30,27 @@ pub struct Log {
 
 /// One space as it is held.
 #[derive(Debug, Clone)]
-pub struct Space {
-    pub control: Arc<ControlState>,
+pub(crate) struct Space {
+    pub(crate) control: Arc<ControlState>,
     entries: Vec<Vec<u8>>,
     logs: BTreeMap<(NodeId, u64), Log>,
 }
 
 /// What a commit changed.
 #[derive(Debug, Clone)]
-pub struct Commit {
-    pub space: SpaceId,
-    pub heights: Vec<Height>,
-    pub control: bool,
+pub(crate) struct Commit {
+    pub(crate) space: SpaceId,
+    pub(crate) heights: Vec<Height>,
+    pub(crate) control: bool,
 }
 
-pub struct Node {
-    pub identity: Identity,
+pub(crate) struct Node {
+    pub(crate) identity: Identity,
     /// The log it writes in.
-    pub incarnation: u64,
+    pub(crate) incarnation: u64,
     /// How far its clock is off.
-    pub clock_ahead_ms: u64,
-    pub spaces: BTreeMap<SpaceId, Space>,
+    pub(crate) clock_ahead_ms: u64,
+    pub(crate) spaces: BTreeMap<SpaceId, Space>,
     clock: HlcClock,
     claims: RefCell<BTreeMap<LogId, (NodeId, u64)>>,
 }
@@ -70,7 +70,7 @@ impl Space {
     }
 
     /// Everything two nodes have to agree on: the control log, and what counts of every log.
-    pub fn content(&self) -> (OpId, Vec<(NodeId, u64, Vec<OpId>)>) {
+    pub(crate) fn content(&self) -> (OpId, Vec<(NodeId, u64, Vec<OpId>)>) {
         let logs = self.logs.iter().map(|(key, log)| {
             let ids = log.ids[..self.capped(*key) as usize].to_vec();
             (key.0, key.1, ids)
@@ -85,7 +85,9 @@ impl Space {
         if let Some(Log { proof: Some(proof), frozen, .. }) = self.logs.get(&key)
             && op.header().seq > *frozen
         {
-            report.forks.push(proof.clone());
+            if !report.forks.contains(proof) {
+                report.forks.push(proof.clone());
+            }
             report.refused.push(id);
             return;
         }
@@ -96,8 +98,10 @@ impl Space {
                 let seq = op.header().seq;
                 let held = Operation::decode(&log.encoded[seq as usize - 1]).unwrap();
                 if let Some(proof) = ForkProof::of(&held, op) {
-                    log.freeze(seq, &proof);
-                    report.forks.push(proof);
+                    if log.freeze(seq, &proof) {
+                        report.forks.retain(|other| other.verify().unwrap().0 != id);
+                        report.forks.push(proof);
+                    }
                 }
             }
             Admission::Gap | Admission::ClockAhead => report.again.push(id),
@@ -125,15 +129,17 @@ impl Space {
 }
 
 impl Log {
-    fn freeze(&mut self, seq: u64, proof: &ForkProof) {
-        if seq - 1 < self.frozen {
+    fn freeze(&mut self, seq: u64, proof: &ForkProof) -> bool {
+        let lower = seq - 1 < self.frozen;
+        if lower {
             (self.frozen, self.proof) = (seq - 1, Some(proof.clone()));
         }
+        lower
     }
 }
 
 impl Node {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self {
             identity: Identity::from_seed([seed; 32]),
             incarnation: u64::from(seed),
@@ -144,7 +150,7 @@ impl Node {
         }
     }
 
-    pub fn id(&self) -> NodeId {
+    pub(crate) fn id(&self) -> NodeId {
         self.identity.node()
     }
 
@@ -153,7 +159,7 @@ impl Node {
     }
 
     /// Founds a workspace.
-    pub fn found(&mut self, name: &str, now_ms: u64) -> SpaceId {
+    pub(crate) fn found(&mut self, name: &str, now_ms: u64) -> SpaceId {
         let genesis = Genesis {
             workspace: WorkspaceId::new(EPOCH_MS, [1; 10]),
             name: name.into(),
@@ -170,19 +176,19 @@ impl Node {
     }
 
     /// Holds a workspace from its first entry on.
-    pub fn begin(&mut self, genesis: &Operation) {
+    pub(crate) fn begin(&mut self, genesis: &Operation) {
         let control = ControlState::begin(genesis).unwrap();
         let space =
             Space { control: Arc::new(control), entries: vec![genesis.encode()], logs: BTreeMap::new() };
         self.spaces.entry(genesis.header().space).or_insert(space);
     }
 
-    pub fn genesis(&self, space: SpaceId) -> Operation {
+    pub(crate) fn genesis(&self, space: SpaceId) -> Operation {
         Operation::decode(&self.spaces[&space].entries[0]).unwrap()
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a header")]
-    pub fn sign(
+    pub(crate) fn sign(
         &mut self,
         space: SpaceId,
         incarnation: u64,
@@ -193,15 +199,11 @@ impl Node {
         now_ms: u64,
     ) -> Operation {
         let hlc = self.clock.tick(self.wall_ms(now_ms));
-        Operation::sign(
-            &self.identity,
-            Place { space, incarnation, seq, prev, hlc, control_height },
-            draft,
-        )
+        Operation::sign(&self.identity, Place { space, incarnation, seq, prev, hlc, control_height }, draft)
     }
 
     /// Appends an entry to the control log of a workspace this node is the home of.
-    pub fn decide(&mut self, space: SpaceId, entry: &Entry, now_ms: u64) -> Commit {
+    pub(crate) fn decide(&mut self, space: SpaceId, entry: &Entry, now_ms: u64) -> Commit {
         let (kind, body) = entry.encode();
         let control = self.spaces[&space].control.clone();
         let draft = Draft { kind, stream: StreamId::SPACE, body };
@@ -210,7 +212,7 @@ impl Node {
         commit
     }
 
-    pub fn add(&mut self, space: SpaceId, node: NodeId, now_ms: u64) -> Commit {
+    pub(crate) fn add(&mut self, space: SpaceId, node: NodeId, now_ms: u64) -> Commit {
         let added = MemberAdded {
             node,
             name: "somebody".into(),
@@ -222,16 +224,15 @@ impl Node {
     }
 
     /// Removes a member, cut off at what this home holds of its logs.
-    pub fn remove(&mut self, space: SpaceId, node: NodeId, now_ms: u64) -> Commit {
+    pub(crate) fn remove(&mut self, space: SpaceId, node: NodeId, now_ms: u64) -> Commit {
         let logs = &self.spaces[&space].logs;
         let cut_offs = logs.iter().filter(|(key, _)| key.0 == node).map(|(key, log)| (key.1, log.head.seq));
-        let removed =
-            MemberRemoved { node, cut_offs: cut_offs.collect(), evidence: Bytes::default() };
+        let removed = MemberRemoved { node, cut_offs: cut_offs.collect(), evidence: Bytes::default() };
         self.decide(space, &Entry::MemberRemoved(removed), now_ms)
     }
 
     /// The next operation of this node's own log, not stored.
-    pub fn next_op(&mut self, space: SpaceId, body: &[u8], now_ms: u64) -> Operation {
+    pub(crate) fn next_op(&mut self, space: SpaceId, body: &[u8], now_ms: u64) -> Operation {
         let held = &self.spaces[&space];
         let head = held.logs.get(&(self.id(), self.incarnation)).map(|log| log.head);
         let (seq, prev) = head.map_or((1, OpId::NONE), |head| (head.seq + 1, head.id));
@@ -241,7 +242,7 @@ impl Node {
     }
 
     /// Writes into this node's own log, whatever the rules say: a removed node can do that too.
-    pub fn write(&mut self, space: SpaceId, body: &[u8], now_ms: u64) -> Commit {
+    pub(crate) fn write(&mut self, space: SpaceId, body: &[u8], now_ms: u64) -> Commit {
         let op = self.next_op(space, body, now_ms);
         let held = self.spaces.get_mut(&space).unwrap();
         held.push(&op);
@@ -251,7 +252,7 @@ impl Node {
     }
 
     /// Stores what a peer sent, as far as the rules allow.
-    pub fn store(
+    pub(crate) fn store(
         &mut self,
         space: SpaceId,
         control: bool,
@@ -262,8 +263,11 @@ impl Node {
         let wall_ms = self.wall_ms(now_ms);
         let mut report = Report { bytes, ..Report::of(space) };
         let held = self.spaces.get_mut(&space).expect("machines name held spaces only");
-        let before: BTreeMap<_, _> =
-            ops.iter().map(|op| (op.header().author, op.header().incarnation)).map(|key| (key, held.capped(key))).collect();
+        let before: BTreeMap<_, _> = ops
+            .iter()
+            .map(|op| (op.header().author, op.header().incarnation))
+            .map(|key| (key, held.capped(key)))
+            .collect();
         if control {
             let mut state = ControlState::clone(&held.control);
             for op in ops.iter().filter(|op| op.header().seq > held.control.height()) {
@@ -300,7 +304,7 @@ impl Node {
     }
 
     /// Takes a proof that a log forks.
-    pub fn freeze(&mut self, proof: &ForkProof) {
+    pub(crate) fn freeze(&mut self, proof: &ForkProof) {
         let (log, seq) = proof.verify().unwrap();
         if let Some(held) = self.spaces.get_mut(&log.space)
             && let Some(held) = held.logs.get_mut(&(log.author, log.incarnation))
@@ -309,18 +313,21 @@ impl Node {
         }
     }
 
-    pub fn frozen_at(&self, log: &LogId) -> Option<u64> {
+    pub(crate) fn frozen_at(&self, log: &LogId) -> Option<u64> {
         let held = self.spaces[&log.space].logs.get(&(log.author, log.incarnation))?;
         held.proof.as_ref().map(|_| held.frozen)
     }
 
-    pub fn log(&self, space: SpaceId) -> LogId {
+    pub(crate) fn log(&self, space: SpaceId) -> LogId {
         LogId { space, author: self.id(), incarnation: self.incarnation }
     }
 
     /// How many operations of a log are stored, counted or not.
-    pub fn stored(&self, log: &LogId) -> u64 {
-        self.spaces.get(&log.space).and_then(|space| space.logs.get(&(log.author, log.incarnation))).map_or(0, |log| log.head.seq)
+    pub(crate) fn stored(&self, log: &LogId) -> u64 {
+        self.spaces
+            .get(&log.space)
+            .and_then(|space| space.logs.get(&(log.author, log.incarnation)))
+            .map_or(0, |log| log.head.seq)
     }
 }
 
@@ -355,7 +362,8 @@ impl View for Node {
 
     fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Infallible> {
         let held = &self.spaces[&space];
-        let height = |key: &(NodeId, u64)| Height { author: key.0, incarnation: key.1, seq: held.capped(*key) };
+        let height =
+            |key: &(NodeId, u64)| Height { author: key.0, incarnation: key.1, seq: held.capped(*key) };
         Ok(held.logs.keys().map(height).filter(|height| height.seq > 0).collect())
     }
 

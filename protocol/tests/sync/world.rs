@@ -27,40 +27,61 @@ struct End {
 }
 
 enum Event {
-    Frame { from: usize, to: usize, life: u64, bytes: Vec<u8> },
-    Store { at: usize, from: usize, life: u64, space: SpaceId, control: bool, ops: Vec<Operation>, bytes: u64 },
-    Writable { at: usize, peer: usize, life: u64 },
-    Wake { at: usize, peer: usize, life: u64 },
+    Frame {
+        from: usize,
+        to: usize,
+        life: u64,
+        bytes: Vec<u8>,
+    },
+    Store {
+        at: usize,
+        from: usize,
+        life: u64,
+        space: SpaceId,
+        control: bool,
+        ops: Vec<Operation>,
+        bytes: u64,
+    },
+    Writable {
+        at: usize,
+        peer: usize,
+        life: u64,
+    },
+    Wake {
+        at: usize,
+        peer: usize,
+        life: u64,
+    },
 }
 
 /// What went over a link in one direction, over all its lives.
 #[derive(Debug, Default, Clone)]
-pub struct Traffic {
-    pub frames: usize,
-    pub op_frames: usize,
-    pub wants: usize,
-    pub heights: usize,
-    pub bytes_of_ops: u64,
+pub(crate) struct Traffic {
+    pub(crate) frames: usize,
+    pub(crate) op_frames: usize,
+    pub(crate) wants: usize,
+    pub(crate) heights: usize,
+    pub(crate) bytes_of_ops: u64,
     /// How often each operation was sent.
-    pub ops: BTreeMap<OpId, usize>,
+    pub(crate) ops: BTreeMap<OpId, usize>,
     /// Frames that name a space: how many.
-    pub of_space: BTreeMap<SpaceId, usize>,
+    pub(crate) of_space: BTreeMap<SpaceId, usize>,
 }
 
 #[derive(Default)]
-pub struct World {
-    pub now_ms: u64,
-    pub nodes: Vec<Node>,
+pub(crate) struct World {
+    pub(crate) now_ms: u64,
+    pub(crate) nodes: Vec<Node>,
     ends: BTreeMap<(usize, usize), End>,
     latency_ms: BTreeMap<(usize, usize), u64>,
     queue: BTreeMap<(u64, u64), Event>,
     counter: u64,
-    pub traffic: BTreeMap<(usize, usize), Traffic>,
-    pub closed: Vec<(usize, usize, Closed)>,
+    pub(crate) traffic: BTreeMap<(usize, usize), Traffic>,
+    pub(crate) closed: Vec<(usize, usize, Closed)>,
     /// What each node was told its peers hold durably: by node, peer and log.
-    pub acks: BTreeMap<(usize, NodeId, LogId), u64>,
+    pub(crate) acks: BTreeMap<(usize, NodeId, LogId), u64>,
     /// Links on which `from` is never told that it may write on.
-    pub clogged: BTreeSet<(usize, usize)>,
+    pub(crate) clogged: BTreeSet<(usize, usize)>,
 }
 
 fn space_of(frame: &Frame) -> Option<SpaceId> {
@@ -78,13 +99,13 @@ fn space_of(frame: &Frame) -> Option<SpaceId> {
 
 impl World {
     /// A world of so many nodes that do not know each other.
-    pub fn of(nodes: usize) -> Self {
+    pub(crate) fn of(nodes: usize) -> Self {
         Self { nodes: (1..=nodes).map(|seed| Node::new(seed as u8)).collect(), ..Self::default() }
     }
 
     /// A world of so many nodes that are all members of a workspace whose home is node 0.
     /// Each holds the control log up to now; no link is up.
-    pub fn of_members(nodes: usize) -> (Self, SpaceId) {
+    pub(crate) fn of_members(nodes: usize) -> (Self, SpaceId) {
         let mut world = Self::of(nodes);
         let space = world.found(0);
         for node in 1..nodes {
@@ -96,12 +117,13 @@ impl World {
         (world, space)
     }
 
-    pub fn found(&mut self, home: usize) -> SpaceId {
+    pub(crate) fn found(&mut self, home: usize) -> SpaceId {
         let now_ms = self.now_ms;
+        self.counter += 1; // another name, another space
         self.nodes[home].found(&format!("workspace {}", self.counter), now_ms)
     }
 
-    pub fn id(&self, node: usize) -> NodeId {
+    pub(crate) fn id(&self, node: usize) -> NodeId {
         self.nodes[node].id()
     }
 
@@ -113,12 +135,12 @@ impl World {
     // ---- links ------------------------------------------------------------------------------------
 
     /// Brings a link up, 5 ms long each way.
-    pub fn connect(&mut self, a: usize, b: usize) {
+    pub(crate) fn connect(&mut self, a: usize, b: usize) {
         self.connect_slow(a, b, 5);
     }
 
     /// Brings a link of some length up; a link that was up is reset.
-    pub fn connect_slow(&mut self, a: usize, b: usize, latency_ms: u64) {
+    pub(crate) fn connect_slow(&mut self, a: usize, b: usize, latency_ms: u64) {
         self.disconnect(a, b);
         self.counter += 1;
         let life = self.counter;
@@ -131,7 +153,7 @@ impl World {
         self.input(b, a, Input::Up);
     }
 
-    pub fn connect_all(&mut self) {
+    pub(crate) fn connect_all(&mut self) {
         for a in 0..self.nodes.len() {
             for b in 0..a {
                 self.connect(a, b);
@@ -139,60 +161,60 @@ impl World {
         }
     }
 
-    pub fn disconnect(&mut self, a: usize, b: usize) {
+    pub(crate) fn disconnect(&mut self, a: usize, b: usize) {
         self.ends.remove(&(a, b));
         self.ends.remove(&(b, a));
     }
 
     /// Takes a node off the net.
-    pub fn isolate(&mut self, node: usize) {
+    pub(crate) fn isolate(&mut self, node: usize) {
         for other in 0..self.nodes.len() {
             self.disconnect(node, other);
         }
     }
 
-    pub fn is_up(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn is_up(&self, a: usize, b: usize) -> bool {
         self.ends.contains_key(&(a, b))
     }
 
-    pub fn traffic(&self, from: usize, to: usize) -> Traffic {
+    pub(crate) fn traffic(&self, from: usize, to: usize) -> Traffic {
         self.traffic.get(&(from, to)).cloned().unwrap_or_default()
     }
 
     // ---- what nodes do ----------------------------------------------------------------------------
 
-    pub fn write(&mut self, node: usize, space: SpaceId, body: &[u8]) {
+    pub(crate) fn write(&mut self, node: usize, space: SpaceId, body: &[u8]) {
         let commit = self.nodes[node].write(space, body, self.now_ms);
         self.committed(node, &commit);
     }
 
-    pub fn write_many(&mut self, node: usize, space: SpaceId, count: usize) {
+    pub(crate) fn write_many(&mut self, node: usize, space: SpaceId, count: usize) {
         for n in 0..count {
             self.write(node, space, format!("message {n}").as_bytes());
         }
     }
 
     /// Node 0 is the home of all workspaces here.
-    pub fn add(&mut self, space: SpaceId, node: usize) {
+    pub(crate) fn add(&mut self, space: SpaceId, node: usize) {
         let (id, now_ms) = (self.id(node), self.now_ms);
         let commit = self.nodes[0].add(space, id, now_ms);
         self.committed(0, &commit);
     }
 
-    pub fn remove(&mut self, space: SpaceId, node: usize) {
+    pub(crate) fn remove(&mut self, space: SpaceId, node: usize) {
         let (id, now_ms) = (self.id(node), self.now_ms);
         let commit = self.nodes[0].remove(space, id, now_ms);
         self.committed(0, &commit);
     }
 
     /// What the answer to a request to join gives a node: the first entry of the control log.
-    pub fn give_genesis(&mut self, space: SpaceId, node: usize) {
+    pub(crate) fn give_genesis(&mut self, space: SpaceId, node: usize) {
         let genesis = self.nodes[0].genesis(space);
         self.nodes[node].begin(&genesis);
         self.committed(node, &Commit { space, heights: Vec::new(), control: true });
     }
 
-    pub fn committed(&mut self, node: usize, commit: &Commit) {
+    pub(crate) fn committed(&mut self, node: usize, commit: &Commit) {
         let peers: Vec<_> = self.ends.keys().filter(|(me, _)| *me == node).map(|(_, peer)| *peer).collect();
         for peer in peers {
             let Commit { space, heights, control } = commit;
@@ -270,7 +292,8 @@ impl World {
     }
 
     fn event(&mut self, event: Event) {
-        let lives = |world: &Self, me, peer, life| world.ends.get(&(me, peer)).is_some_and(|end| end.life == life);
+        let lives =
+            |world: &Self, me, peer, life| world.ends.get(&(me, peer)).is_some_and(|end| end.life == life);
         match event {
             Event::Frame { from, to, life, bytes } => {
                 if lives(self, to, from, life) {
@@ -302,12 +325,12 @@ impl World {
     }
 
     /// Lets `span_ms` pass.
-    pub fn run_ms(&mut self, span_ms: u64) {
+    pub(crate) fn run_ms(&mut self, span_ms: u64) {
         self.run_until(span_ms, |_| false);
     }
 
     /// Lets time pass until something is true; false when it is not after `span_ms`.
-    pub fn run_until(&mut self, span_ms: u64, done: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, span_ms: u64, done: impl Fn(&Self) -> bool) -> bool {
         let end_ms = self.now_ms + span_ms;
         let mut events = 0;
         loop {
@@ -330,14 +353,14 @@ impl World {
     }
 
     /// Whether these nodes hold the same of a space.
-    pub fn agree(&self, space: SpaceId, nodes: &[usize]) -> bool {
+    pub(crate) fn agree(&self, space: SpaceId, nodes: &[usize]) -> bool {
         let content = |node: usize| self.nodes[node].spaces.get(&space).map(|space| space.content());
         nodes.iter().all(|node| content(*node).is_some() && content(*node) == content(nodes[0]))
     }
 
     /// Lets time pass until these nodes hold the same; says how long it took.
     #[track_caller]
-    pub fn converge(&mut self, space: SpaceId, nodes: &[usize], within_ms: u64) -> u64 {
+    pub(crate) fn converge(&mut self, space: SpaceId, nodes: &[usize], within_ms: u64) -> u64 {
         let begin_ms = self.now_ms;
         let agreed = self.run_until(within_ms, |world| world.agree(space, nodes));
         assert!(agreed, "they differ after {within_ms} ms: {:#?}", self.heights(space, nodes));
@@ -353,7 +376,7 @@ impl World {
     }
 
     /// A report and what it changed, as if a peer had sent these operations.
-    pub fn store(&mut self, node: usize, ops: &[Operation]) -> Report {
+    pub(crate) fn store(&mut self, node: usize, ops: &[Operation]) -> Report {
         let now_ms = self.now_ms;
         let space = ops[0].header().space;
         let (report, commit) = self.nodes[node].store(space, false, ops, 0, now_ms);
