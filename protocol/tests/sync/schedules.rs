@@ -1,4 +1,7 @@
-//! Random schedules of writes, partitions, resets and restarts: after healing, all members agree.
+//! Random schedules of writes, partitions, resets, restarts, joins and removals: after healing, all
+//! members agree.
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
@@ -7,6 +10,9 @@ use crate::world::World;
 /// After this long without trouble everybody holds everything: one round of anti-entropy for each link of
 /// the longest chain would be the worst; the protocol's own news is far quicker.
 const HEALED_MS: u64 = 35_000;
+/// Live news over five links of 400 ms: told, asked for and sent along each, half a second of patience
+/// each, and no anti-entropy.
+const LIVE_MS: u64 = 5 * (500 + 3 * 400);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -31,6 +37,14 @@ enum Step {
         ms: u64,
     },
     Join,
+    Remove {
+        node: usize,
+    },
+    /// Gossip tells one node of another's digest.
+    Gossip {
+        a: usize,
+        b: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -41,6 +55,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..5usize).prop_map(|node| Step::Restart { node }),
         5 => (0..1_500u64).prop_map(|ms| Step::Wait { ms }),
         1 => Just(Step::Join),
+        1 => (1..5usize).prop_map(|node| Step::Remove { node }),
+        1 => (0..5usize, 0..5usize).prop_map(|(a, b)| Step::Gossip { a, b }),
     ]
 }
 
@@ -52,13 +68,12 @@ enum Healed {
     Star,
 }
 
-fn heal(world: &mut World, healed: Healed) {
-    let nodes = world.nodes.len();
-    for a in 0..nodes {
-        for b in 0..a {
+fn heal(world: &mut World, members: &[usize], healed: Healed) {
+    for (nth, a) in members.iter().copied().enumerate() {
+        for (mth, b) in members[..nth].iter().copied().enumerate() {
             let wanted = match healed {
                 Healed::Mesh => true,
-                Healed::Chain => b + 1 == a,
+                Healed::Chain => mth + 1 == nth,
                 Healed::Star => b == 0,
             };
             if !wanted {
@@ -87,6 +102,7 @@ proptest! {
         let (mut world, space) = World::of_members(nodes);
         let joins = steps.iter().filter(|step| matches!(step, Step::Join)).count().min(2);
         let mut waiting = joins;
+        let mut removed = BTreeSet::new();
         for step in steps {
             let nodes = world.nodes.len();
             match step {
@@ -110,11 +126,16 @@ proptest! {
                     world.add(space, nodes);
                     world.give_genesis(space, nodes);
                 }
-                Step::Connect { .. } | Step::Join => {}
+                Step::Remove { node } if node < nodes => {
+                    removed.insert(node);
+                    world.remove(space, node);
+                }
+                Step::Gossip { a, b } => world.gossip(space, a % nodes, b % nodes),
+                Step::Connect { .. } | Step::Join | Step::Remove { .. } => {}
             }
         }
-        heal(&mut world, healed);
-        let all: Vec<_> = (0..world.nodes.len()).collect();
+        let all: Vec<_> = (0..world.nodes.len()).filter(|node| !removed.contains(node)).collect();
+        heal(&mut world, &all, healed);
         world.converge(space, &all, HEALED_MS);
         prop_assert!(world.closed.is_empty(), "{:?}", world.closed);
         // Live news needs no anti-entropy on links that settled.
@@ -122,6 +143,6 @@ proptest! {
         for node in all.clone() {
             world.write(node, space, b"live");
         }
-        world.converge(space, &all, 4_000);
+        world.converge(space, &all, LIVE_MS);
     }
 }

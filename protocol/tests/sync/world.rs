@@ -6,7 +6,7 @@ use muster_protocol::{
     identity::NodeId,
     ids::{LogId, OpId, SpaceId},
     operation::Operation,
-    sync::{Closed, Frame, Input, Machine, Output, Report},
+    sync::{Closed, Frame, Input, Machine, Output, Report, View},
 };
 
 use crate::node::{Commit, Node};
@@ -212,6 +212,13 @@ impl World {
         let genesis = self.nodes[0].genesis(space);
         self.nodes[node].begin(&genesis);
         self.committed(node, &Commit { space, heights: Vec::new(), control: true });
+    }
+
+    /// Gossip tells `a` what `b` holds.
+    pub(crate) fn gossip(&mut self, space: SpaceId, a: usize, b: usize) {
+        let control = self.nodes[b].spaces[&space].control.height();
+        let digest = muster_protocol::sync::digest(control, &self.nodes[b].heights(space).unwrap());
+        self.input(a, b, Input::DigestHeard { space, digest });
     }
 
     pub(crate) fn committed(&mut self, node: usize, commit: &Commit) {
