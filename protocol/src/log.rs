@@ -64,7 +64,7 @@ pub enum Refused {
     /// Its time or its control height goes back.
     #[error("its time or control height goes back")]
     Backwards,
-    /// A control operation in a member's log.
+    /// A control operation in a member's log, or one that claims the log of the control operations.
     #[error("control operations belong into the control log")]
     Control,
 }
@@ -72,7 +72,7 @@ pub enum Refused {
 /// Judges an operation against the control log and the head of its log.
 pub fn admit(control: &ControlState, head: Option<&Head>, op: &Operation, now_ms: u64) -> Admission {
     let header = op.header();
-    if header.kind.is_control() {
+    if header.kind.is_control() || header.incarnation == 0 {
         return Admission::Refuse(Refused::Control);
     }
     let next = head.map_or(1, |head| head.seq + 1);
@@ -183,6 +183,7 @@ mod tests {
         assert_eq!(judge(Place { prev: OpId([1; 32]), ..next }), Admission::Refuse(Refused::Chain));
         assert_eq!(judge(Place { hlc: head.hlc, ..next }), Admission::Refuse(Refused::Backwards));
         assert_eq!(judge(Place { control_height: 1, ..next }), Admission::Refuse(Refused::Stranger));
+        assert_eq!(judge(Place { incarnation: 0, ..next }), Admission::Refuse(Refused::Control));
         let orphan = Place { prev: OpId([1; 32]), ..place(&home, 1, OpId::NONE) };
         assert_eq!(admit(&home.state, None, &op(orphan), NOW_MS), Admission::Refuse(Refused::Chain));
         let body = vec![0x80];

@@ -17,12 +17,20 @@ fn what_is_written_while_a_link_begins_arrives_soon() {
     for moment_ms in 0..40 {
         let (mut world, space) = World::of_members(2);
         world.connect(0, 1);
+        world.write_many(0, space, 4);
+        world.write_many(1, space, 4);
+        world.converge(space, &[0, 1], SOON_MS);
+        world.connect(0, 1);
         world.run_ms(moment_ms);
         world.write(1, space, b"in between");
         world.converge(space, &[0, 1], SOON_MS);
         for n in 0..3 {
             world.write(n % 2, space, b"and later");
             world.converge(space, &[0, 1], 500);
+        }
+        for link in [(0, 1), (1, 0)] {
+            let sent = world.traffic(link.0, link.1).ops;
+            assert_eq!(sent.values().max(), Some(&1), "nothing goes over {link:?} twice, {moment_ms} ms");
         }
     }
 }
@@ -65,6 +73,10 @@ fn a_chain_without_a_link_between_its_ends_converges() {
     world.write_many(0, space, 5);
     world.write_many(3, space, 5);
     world.converge(space, &[0, 1, 2, 3], SOON_MS);
+    for n in 0..4 {
+        world.write(3 * (n % 2), space, b"and again, just after the last was asked for");
+        world.converge(space, &[0, 1, 2, 3], SOON_MS);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who is told what: only members, and members everything.
 
-use muster_protocol::sync::View;
+use muster_protocol::sync::{Frame, Hello, Input, Machine, Output, View};
 
 use crate::{SOON_MS, world::World};
 
@@ -176,4 +176,40 @@ fn a_log_the_home_never_saw_stays_out_also_when_its_author_is_let_in_again() {
     world.write(2, space, b"in a new log");
     let new = world.nodes[2].log(space);
     assert!(world.run_until(SOON_MS, |world| [0, 1].iter().all(|node| world.nodes[*node].stored(&new) == 1)));
+}
+
+#[test]
+fn what_is_being_stored_while_its_author_is_removed_is_not_acknowledged() {
+    for moment_ms in 0..15 {
+        let (mut world, space) = World::of_members(3);
+        world.connect_all();
+        world.run_ms(1_000);
+        world.write(2, space, b"just in time, or just not");
+        world.run_ms(moment_ms);
+        world.remove(space, 2);
+        let told = world.traffic(0, 2).of_space.get(&space).copied();
+        world.run_ms(2_000);
+        assert_eq!(world.traffic(0, 2).of_space.get(&space).copied(), told, "after {moment_ms} ms");
+        assert!(world.agree(space, &[0, 1]));
+    }
+}
+
+#[test]
+fn entries_that_were_not_taken_are_sent_again_when_the_peer_still_asks() {
+    let (world, space) = World::of_members(3);
+    let mut machine = Machine::new(world.id(0), world.id(1));
+    let mut entries = |now_ms: u64, input: Input<'_>| {
+        let out = machine.handle(now_ms, input, &world.nodes[0]).unwrap();
+        let sent = out.iter().filter(|output| {
+            matches!(output, Output::Send(bytes) if matches!(Frame::decode(bytes), Ok(Frame::ControlEntries(..))))
+        });
+        sent.count()
+    };
+    let hello = Frame::Hello(Hello { version: 1, credit: 0 }).encode();
+    let ask = Frame::ControlHeight(space, 1).encode();
+    assert_eq!(entries(0, Input::Up), 0);
+    assert_eq!(entries(0, Input::Frame(&hello)), 0);
+    assert_eq!(entries(1, Input::Frame(&ask)), 1);
+    assert_eq!(entries(2, Input::Frame(&ask)), 0, "they are on their way");
+    assert_eq!(entries(30_000, Input::Frame(&ask)), 1);
 }

@@ -97,11 +97,11 @@ impl Space {
                 let log = self.logs.get_mut(&key).expect("a place that is taken has a log");
                 let seq = op.header().seq;
                 let held = Operation::decode(&log.encoded[seq as usize - 1]).unwrap();
-                if let Some(proof) = ForkProof::of(&held, op) {
-                    if log.freeze(seq, &proof) {
-                        report.forks.retain(|other| other.verify().unwrap().0 != id);
-                        report.forks.push(proof);
-                    }
+                if let Some(proof) = ForkProof::of(&held, op)
+                    && log.freeze(seq, &proof)
+                {
+                    report.forks.retain(|other| other.verify().unwrap().0 != id);
+                    report.forks.push(proof);
                 }
             }
             Admission::Gap | Admission::ClockAhead => report.again.push(id),
