@@ -113,8 +113,8 @@ pub struct Report {
     pub again: Vec<LogId>,
     /// Logs of which something was refused for good; also what continues a frozen log.
     pub refused: Vec<LogId>,
-    /// Proofs that concern the peer: of operations that contradict what we hold, one for each log, of the
-    /// lowest place; and the kept proof of a frozen log of which it sent more. It is told of them.
+    /// Proofs that concern the peer: of operations that contradict what we hold, and the kept proof of a
+    /// frozen log of which it sent more. It is told the lowest of each log.
     pub forks: Vec<ForkProof>,
 }
 
@@ -729,7 +729,14 @@ impl Machine {
     fn refused<V: View>(&mut self, report: &Report, view: &V) -> Result<(), V::Error> {
         let space = report.space;
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        let forks: Vec<_> = report.forks.iter().filter_map(|proof| proof.verify().ok()).collect();
+        let mut forks: BTreeMap<LogId, (u64, &ForkProof)> = BTreeMap::new();
+        for proof in &report.forks {
+            let Ok((log, seq)) = proof.verify() else { continue };
+            let lowest = forks.entry(log).or_insert((seq, proof));
+            if seq < lowest.0 {
+                *lowest = (seq, proof);
+            }
+        }
         let mut look = BTreeMap::new();
         for log in &report.refused {
             let log_key = (log.author, log.incarnation);
@@ -737,12 +744,12 @@ impl Machine {
             shared.pulls.remove(&log_key);
             let before = shared.refused.insert(log_key, theirs);
             let ours = view.height(log)?;
-            let proven = forks.iter().any(|(fork, _)| fork == log);
-            if before.is_none_or(|before| before < theirs) && ours > 0 && !proven {
+            if before.is_none_or(|before| before < theirs) && ours > 0 && !forks.contains_key(log) {
                 look.insert(log_key, ours);
             }
         }
-        for (log, seq) in forks {
+        for (log, (seq, _)) in &forks {
+            let seq = *seq;
             let log_key = (log.author, log.incarnation);
             let lowest = shared.forks.entry(log_key).or_insert(u64::MAX);
             if seq < *lowest {
@@ -752,7 +759,7 @@ impl Machine {
                 }
             }
         }
-        for proof in &report.forks {
+        for (_, proof) in forks.values() {
             self.send(&Frame::Fork(Bytes(proof.encode())));
         }
         let wants: Vec<_> = look

@@ -83,7 +83,7 @@ impl Space {
         let key = (id.author, id.incarnation);
         let head = self.logs.get(&key).map(|log| log.head);
         if let Some(Log { proof: Some(proof), frozen, .. }) = self.logs.get(&key)
-            && op.header().seq > *frozen
+            && op.header().seq > head.map_or(*frozen, |head| head.seq)
         {
             if !report.forks.contains(proof) {
                 report.forks.push(proof.clone());
@@ -97,11 +97,10 @@ impl Space {
                 let log = self.logs.get_mut(&key).expect("a place that is taken has a log");
                 let seq = op.header().seq;
                 let held = Operation::decode(&log.encoded[seq as usize - 1]).unwrap();
-                if let Some(proof) = ForkProof::of(&held, op)
-                    && log.freeze(seq, &proof)
-                {
-                    report.forks.retain(|other| other.verify().unwrap().0 != id);
+                if let Some(proof) = ForkProof::of(&held, op) {
+                    log.freeze(seq, &proof);
                     report.forks.push(proof);
+                    report.refused.push(id);
                 }
             }
             Admission::Gap | Admission::ClockAhead => report.again.push(id),
@@ -129,12 +128,10 @@ impl Space {
 }
 
 impl Log {
-    fn freeze(&mut self, seq: u64, proof: &ForkProof) -> bool {
-        let lower = seq - 1 < self.frozen;
-        if lower {
+    fn freeze(&mut self, seq: u64, proof: &ForkProof) {
+        if seq - 1 < self.frozen {
             (self.frozen, self.proof) = (seq - 1, Some(proof.clone()));
         }
-        lower
     }
 }
 
