@@ -23,6 +23,9 @@ pub const OPS_FRAME_BYTES: usize = 256 * 1024;
 pub const OPS_PER_FRAME_MAX: usize = 256;
 /// Log heights in one frame: at 90 bytes each a page stays below 64 KiB.
 pub const HEIGHTS_PER_FRAME_MAX: usize = 512;
+/// Logs of one space that are remembered of one peer: every member may have begun anew sixteen times.
+/// Beyond it a peer could fill memory with logs that do not exist.
+pub const LOGS_PER_SPACE_MAX: usize = 16 * MEMBERS_MAX;
 /// CBOR nesting: our structures are three deep; a bomb is stopped early.
 pub const CBOR_DEPTH_MAX: usize = 8;
 

@@ -19,8 +19,12 @@ const VERSION: u16 = 1;
 const OPS_FRAMES_AHEAD: usize = 4;
 /// All heights of a space are told at most this often; a peer that asks more often waits.
 const HEIGHTS_PAUSE_MS: u64 = 250;
-/// A log that was asked for and of which nothing came for this long is asked for again, here or elsewhere.
+/// A log that was asked for and of which nothing came for this long may be asked for elsewhere.
 const PULL_STALE_MS: u64 = 3_000;
+/// The same peer is asked again only later, and each time twice as much later, so that a peer that cannot
+/// serve what it tells of keeps nobody else from being asked, and costs little.
+const PULL_RETRY_MS: u64 = 2 * PULL_STALE_MS;
+const PULL_RETRY_MS_MAX: u64 = ANTI_ENTROPY_MS;
 const PULL_DELAY_MS: u64 = limits::PULL_DELAY.as_millis() as u64;
 const HEARD_DELAY_MS: u64 = limits::HEARD_DELAY.as_millis() as u64;
 const ANTI_ENTROPY_MS: u64 = limits::ANTI_ENTROPY.as_millis() as u64;
@@ -34,7 +38,8 @@ pub trait View {
     fn spaces(&self) -> Result<Vec<SpaceId>, Self::Error>;
     /// The control state of a space.
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Self::Error>;
-    /// Encoded entries of a control log from height `from` on, about `bytes_max` bytes of them.
+    /// Encoded entries of a control log from height `from` on: at least one if there is one, about
+    /// `bytes_max` bytes of them.
     fn control_entries(
         &self,
         space: SpaceId,
@@ -90,7 +95,8 @@ pub enum Input<'a> {
     Tick,
 }
 
-/// What became of operations a peer sent.
+/// What became of operations a peer sent. Those we hold already, or other links brought meanwhile, are
+/// no failure: they are passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Which space.
@@ -105,9 +111,10 @@ pub struct Report {
     pub control_ahead: bool,
     /// Logs of which something was missing, or whose time is ahead: ask again later.
     pub again: Vec<LogId>,
-    /// Logs of which something was refused for good.
+    /// Logs of which something was refused for good; also what continues a frozen log.
     pub refused: Vec<LogId>,
-    /// Operations that contradict what we hold.
+    /// Proofs that concern the peer: of operations that contradict what we hold, and the kept proof of a
+    /// frozen log of which it sent more. It is told the lowest of each log.
     pub forks: Vec<ForkProof>,
 }
 
@@ -188,20 +195,40 @@ struct Pull {
     ours: u64,
     /// When to look again.
     at_ms: u64,
+    /// How long to wait after the next question.
+    retry_ms: u64,
+}
+
+impl Pull {
+    fn new(ours: u64, at_ms: u64) -> Self {
+        Self { ours, at_ms, retry_ms: PULL_RETRY_MS }
+    }
+}
+
+/// What is known about a space's control log on this link. It outlives the sharing of the space: the
+/// peer may name its height before our control log says that we belong together.
+#[derive(Debug, Default)]
+struct Control {
+    /// The peer's height, as far as known; 0 when it did not say.
+    peer: u64,
+    /// How much of ours was sent, and when.
+    sent: u64,
+    sent_at_ms: u64,
+    /// The height at which the peer was asked for the entries that make us a member.
+    asked: u64,
 }
 
 /// What is known about one space on this link.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The peer's control height, as far as known, and how much of ours was sent.
-    peer_control: u64,
-    control_sent: u64,
     /// What the peer holds or was sent.
     peer: BTreeMap<LogKey, u64>,
     /// Whether the peer told all its heights, so that it is known what it lacks; and we ours.
     known: bool,
     told: bool,
     told_at_ms: u64,
+    /// Whether an equal digest was answered with ours, from which the peer knows what we hold.
+    echoed: bool,
     /// When all our heights are to be told again.
     tell_at_ms: Option<u64>,
     /// Logs being sent: the next operation each.
@@ -210,14 +237,27 @@ struct Shared {
     news: BTreeMap<LogKey, u64>,
     news_at_ms: Option<u64>,
     pulls: BTreeMap<LogKey, Pull>,
-    /// Logs the store refused, and the peer's height then; until the control log changes.
+    /// Logs the store refused, and the peer's height then: more of the same is refused as well.
     refused: BTreeMap<LogKey, u64>,
+    /// Logs that fork, and the lowest place below which was already looked for an earlier fork.
+    forks: BTreeMap<LogKey, u64>,
 }
 
 impl Shared {
+    /// Notes what the peer holds. Logs beyond what a space can have are not remembered.
     fn note(&mut self, height: &Height) {
-        let known = self.peer.entry(key(height)).or_insert(0);
-        *known = (*known).max(height.seq);
+        if self.peer.len() < limits::LOGS_PER_SPACE_MAX || self.peer.contains_key(&key(height)) {
+            let known = self.peer.entry(key(height)).or_insert(0);
+            *known = (*known).max(height.seq);
+        }
+    }
+
+    /// Plans to ask for a log. A plan that stands is kept, unless there was progress since it was made.
+    fn plan_pull(&mut self, log: LogKey, ours: u64, at_ms: u64) {
+        let pull = self.pulls.entry(log).or_insert(Pull::new(ours, at_ms));
+        if pull.ours != ours {
+            *pull = Pull::new(ours, at_ms);
+        }
     }
 
     fn theirs(&self, log: &LogKey) -> u64 {
@@ -243,6 +283,8 @@ pub struct Machine {
     up_at_ms: u64,
     compare_at_ms: u64,
     shared: BTreeMap<SpaceId, Shared>,
+    /// Of spaces this node holds, shared or not.
+    controls: BTreeMap<SpaceId, Control>,
     /// The space that had the last turn in sending.
     turn: Option<SpaceId>,
     /// Bytes of operations sent, and how many may be.
@@ -267,6 +309,7 @@ impl Machine {
             up_at_ms: 0,
             compare_at_ms: 0,
             shared: BTreeMap::new(),
+            controls: BTreeMap::new(),
             turn: None,
             sent: 0,
             sent_max: 0,
@@ -310,7 +353,7 @@ impl Machine {
             Input::Stored(report) => self.stored(now_ms, report, view)?,
             Input::Committed { space, heights, control } => {
                 if control {
-                    self.control_changed(space, view)?;
+                    self.control_changed(now_ms, space, view)?;
                 }
                 self.committed(now_ms, space, heights);
             }
@@ -351,9 +394,9 @@ impl Machine {
             Frame::Hello(hello) => {
                 self.greeted = true;
                 self.sent_max = hello.credit;
-                self.review(view)?;
+                self.review(now_ms, view)?;
             }
-            Frame::ControlHeight(space, height) => self.control_height(space, height, view)?,
+            Frame::ControlHeight(space, height) => self.control_height(now_ms, space, height, view)?,
             Frame::ControlEntries(space, entries) => {
                 // Also from a peer we do not know for a member: the entries may say that it is one, and
                 // only the home can have signed them.
@@ -371,15 +414,24 @@ impl Machine {
             Frame::Want(space, heights) => {
                 if let Some(shared) = self.shared.get_mut(&space) {
                     for height in &heights {
-                        shared.sending.insert(key(height), height.seq.max(1));
+                        let log = LogId { space, author: height.author, incarnation: height.incarnation };
+                        if view.height(&log)? >= height.seq {
+                            shared.sending.insert(key(height), height.seq.max(1));
+                        }
                     }
                 }
             }
             Frame::Ops(space, ops) => self.ops(space, ops, bytes.len() as u64),
-            Frame::Fork(proof) => match ForkProof::decode(&proof.0) {
-                Ok(proof) if proof.verify().is_ok() => self.out.push(Output::Fork(proof)),
-                _ => self.violation("a fork proof that proves nothing"),
-            },
+            Frame::Fork(proof) => {
+                let proof = ForkProof::decode(&proof.0).ok();
+                match proof.and_then(|proof| Some((proof.verify().ok()?.0, proof))) {
+                    Some((log, proof)) if self.shared.contains_key(&log.space) => {
+                        self.out.push(Output::Fork(proof));
+                    }
+                    Some(_) => {} // of no concern on this link
+                    None => self.violation("a fork proof that proves nothing"),
+                }
+            }
             Frame::Presence(message) if message.0.len() <= limits::GOSSIP_BYTES_MAX => {
                 self.out.push(Output::Presence(message.0));
             }
@@ -390,18 +442,22 @@ impl Machine {
 
     // ---- spaces and their control logs ------------------------------------------------------------
 
-    /// Shares exactly the spaces of which both of us are members, as far as our control logs say.
-    fn review<V: View>(&mut self, view: &V) -> Result<(), V::Error> {
+    /// Shares exactly the spaces of which both of us are members, as far as our control logs say. Of a
+    /// space whose control log does not reach to our own admission yet, members are asked for the rest.
+    fn review<V: View>(&mut self, now_ms: u64, view: &V) -> Result<(), V::Error> {
         if !self.greeted {
             return Ok(());
         }
         let mut members = Vec::new();
         for space in view.spaces()? {
-            if let Some(control) = view.control(space)?
-                && control.role(self.peer).is_some()
-                && control.role(self.me).is_some()
-            {
+            let Some(control) = view.control(space)? else { continue };
+            if control.role(self.peer).is_none() {
+                continue;
+            }
+            if control.role(self.me).is_some() {
                 members.push((space, control));
+            } else if self.controls.entry(space).or_default().asked < control.height() {
+                self.ask_control(space, &control);
             }
         }
         self.shared.retain(|space, _| members.iter().any(|(member, _)| member == space));
@@ -409,6 +465,7 @@ impl Machine {
             if !self.shared.contains_key(&space) {
                 self.shared.insert(space, Shared::default());
                 self.send(&Frame::ControlHeight(space, control.height()));
+                self.send_control(now_ms, space, view)?;
                 self.send(&Frame::Digest(space, Bytes32(digest(control.height(), &view.heights(space)?))));
                 self.out.push(Output::Shared(space));
             }
@@ -416,38 +473,57 @@ impl Machine {
         Ok(())
     }
 
-    fn control_height<V: View>(&mut self, space: SpaceId, theirs: u64, view: &V) -> Result<(), V::Error> {
+    fn ask_control(&mut self, space: SpaceId, control: &ControlState) {
+        self.controls.entry(space).or_default().asked = control.height();
+        self.send(&Frame::ControlHeight(space, control.height()));
+    }
+
+    fn control_height<V: View>(
+        &mut self,
+        now_ms: u64,
+        space: SpaceId,
+        theirs: u64,
+        view: &V,
+    ) -> Result<(), V::Error> {
         let Some(control) = view.control(space)? else { return Ok(()) };
-        if let Some(shared) = self.shared.get_mut(&space) {
-            shared.peer_control = shared.peer_control.max(theirs);
-            self.send_control(space, view)?;
+        let known = self.controls.entry(space).or_default();
+        known.peer = known.peer.max(theirs);
+        if theirs < known.sent && now_ms >= known.sent_at_ms + PULL_STALE_MS {
+            known.sent = theirs; // what was sent has had its time: it was not taken
         }
+        self.send_control(now_ms, space, view)?;
         if theirs > control.height() {
-            self.send(&Frame::ControlHeight(space, control.height())); // asks for the rest
+            self.ask_control(space, &control);
         }
         Ok(())
     }
 
-    fn send_control<V: View>(&mut self, space: SpaceId, view: &V) -> Result<(), V::Error> {
+    /// Sends a page of entries to a member. The next one follows when it tells its new height.
+    fn send_control<V: View>(&mut self, now_ms: u64, space: SpaceId, view: &V) -> Result<(), V::Error> {
         let Some(control) = view.control(space)? else { return Ok(()) };
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        let from = shared.control_sent.max(shared.peer_control) + 1;
-        if from > control.height() || shared.peer_control == 0 {
-            return Ok(()); // nothing new, or the peer did not say yet what it has
+        let known = self.controls.entry(space).or_default();
+        let from = known.sent.max(known.peer).saturating_add(1);
+        if !self.shared.contains_key(&space) || from > control.height() || known.peer == 0 {
+            return Ok(()); // not for it, nothing new, or it did not say yet what it has
         }
-        let entries = view.control_entries(space, from, limits::OPS_FRAME_BYTES)?;
-        shared.control_sent = from + entries.len() as u64 - 1;
+        let mut entries = view.control_entries(space, from, limits::OPS_FRAME_BYTES)?;
+        entries.truncate(limits::OPS_PER_FRAME_MAX);
+        (known.sent, known.sent_at_ms) = (from + entries.len() as u64 - 1, now_ms);
         self.send(&Frame::ControlEntries(space, entries.into_iter().map(Bytes).collect()));
         Ok(())
     }
 
-    /// Membership may have changed: share anew, pass the entries on, try again what was refused.
-    fn control_changed<V: View>(&mut self, space: SpaceId, view: &V) -> Result<(), V::Error> {
-        self.review(view)?;
-        if let Some(shared) = self.shared.get_mut(&space) {
-            shared.refused.clear();
+    /// Membership may have changed: share anew, pass the entries on, and look again at what the peer
+    /// holds, since logs of members we did not know were not asked for.
+    fn control_changed<V: View>(&mut self, now_ms: u64, space: SpaceId, view: &V) -> Result<(), V::Error> {
+        self.review(now_ms, view)?;
+        self.send_control(now_ms, space, view)?;
+        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
+        for pull in shared.pulls.values_mut() {
+            *pull = Pull::new(pull.ours, pull.at_ms.min(now_ms + PULL_DELAY_MS));
         }
-        self.send_control(space, view)
+        let logs: Vec<_> = shared.peer.keys().copied().collect();
+        self.plan_pulls(now_ms, space, &logs, view)
     }
 
     /// Decodes and verifies operations; a bad one is a violation.
@@ -483,11 +559,23 @@ impl Machine {
         view: &V,
     ) -> Result<(), V::Error> {
         let Some(control) = view.control(space)? else { return Ok(()) };
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        let heights = view.heights(space)?;
+        let Some(shared) = self.shared.get_mut(&space) else {
+            if control.role(self.me).is_none() {
+                self.ask_control(space, &control); // it takes us for a member: its entries say so
+            }
+            return Ok(());
+        };
+        let mut heights = view.heights(space)?;
         if digest(control.height(), &heights) == theirs {
             heights.iter().for_each(|height| shared.note(height));
-            (shared.known, shared.told) = (true, true);
+            shared.known = true;
+            let echo = !shared.told && !std::mem::replace(&mut shared.echoed, true);
+            if echo {
+                self.send(&Frame::Digest(space, Bytes32(theirs)));
+            }
+            // What it acknowledged of our logs may have been lost with an earlier link.
+            heights.retain(|height| height.author == self.me);
+            self.out.push(Output::PeerHeights { space, heights });
             return Ok(());
         }
         if shared.told && now_ms < shared.told_at_ms + HEIGHTS_PAUSE_MS {
@@ -524,25 +612,17 @@ impl Machine {
         whole: bool,
         view: &V,
     ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        for height in &heights {
-            shared.note(height);
-            let log = LogId { space, author: height.author, incarnation: height.incarnation };
-            let ours = view.height(&log)?;
-            let refused = shared.refused.get(&key(height)).is_some_and(|seq| height.seq <= *seq);
-            if height.seq.min(control.cap(&log, control.height())) > ours && !refused {
-                // Its author pushes it by itself; from others it is asked for after a moment.
-                let delay = if height.author == self.peer { PULL_STALE_MS } else { PULL_DELAY_MS };
-                shared.pulls.entry(key(height)).or_insert(Pull { ours, at_ms: now_ms + delay });
-            }
-        }
+        heights.iter().for_each(|height| shared.note(height));
+        let logs: Vec<_> = heights.iter().map(key).collect();
+        self.plan_pulls(now_ms, space, &logs, view)?;
+        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
         let answer = whole && !shared.told;
         if whole {
             shared.known = true;
             // Now it is known what the peer lacks of our own logs.
             for height in view.heights(space)?.iter().filter(|height| height.author == self.me) {
-                let next = shared.theirs(&key(height)) + 1;
+                let next = shared.theirs(&key(height)).saturating_add(1);
                 if next <= height.seq {
                     shared.sending.entry(key(height)).or_insert(next);
                 }
@@ -552,6 +632,30 @@ impl Machine {
         if answer { self.tell_all(now_ms, space, view) } else { Ok(()) }
     }
 
+    /// Plans to ask for those of `logs` of which the peer holds more than we do and than was refused.
+    fn plan_pulls<V: View>(
+        &mut self,
+        now_ms: u64,
+        space: SpaceId,
+        logs: &[LogKey],
+        view: &V,
+    ) -> Result<(), V::Error> {
+        let Some(control) = view.control(space)? else { return Ok(()) };
+        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
+        for log_key in logs {
+            let log = LogId { space, author: log_key.0, incarnation: log_key.1 };
+            let theirs = shared.theirs(log_key);
+            let refused = shared.refused.get(log_key).is_some_and(|seq| theirs <= *seq);
+            let ours = view.height(&log)?;
+            if theirs.min(control.cap(&log, control.height())) > ours && !refused {
+                // Its author pushes it by itself; from others it is asked for after a moment.
+                let delay = if log.author == self.peer { PULL_STALE_MS } else { PULL_DELAY_MS };
+                shared.plan_pull(*log_key, ours, now_ms + delay);
+            }
+        }
+        Ok(())
+    }
+
     fn committed(&mut self, now_ms: u64, space: SpaceId, heights: &[Height]) {
         let Some(shared) = self.shared.get_mut(&space) else { return };
         for height in heights {
@@ -559,10 +663,8 @@ impl Machine {
             if height.seq <= theirs {
                 continue;
             }
-            if height.author == self.me {
-                if shared.known {
-                    shared.sending.entry(key(height)).or_insert(theirs + 1);
-                }
+            if height.author == self.me && shared.known {
+                shared.sending.entry(key(height)).or_insert(theirs + 1);
             } else {
                 shared.news.insert(key(height), height.seq);
                 shared.news_at_ms.get_or_insert(now_ms + HEARD_DELAY_MS);
@@ -600,27 +702,72 @@ impl Machine {
 
     fn stored<V: View>(&mut self, now_ms: u64, report: Report, view: &V) -> Result<(), V::Error> {
         let space = report.space;
-        for proof in &report.forks {
-            self.send(&Frame::Fork(Bytes(proof.encode())));
-        }
+        let shared = self.shared.contains_key(&space);
         if report.bytes > 0 {
             self.granted += report.bytes;
-            self.send_heights(space, report.heights.clone(), false);
+            // A peer that was removed meanwhile gets its credit back and learns nothing.
+            let heights = if shared { report.heights.clone() } else { Vec::new() };
+            self.send_heights(space, heights, false);
         }
         if let Some(shared) = self.shared.get_mut(&space) {
-            for log in &report.refused {
-                let log = (log.author, log.incarnation);
-                shared.refused.insert(log, shared.theirs(&log));
-                shared.pulls.remove(&log);
-            }
             for log in &report.again {
-                let pull = Pull { ours: view.height(log)?, at_ms: now_ms + PULL_DELAY_MS };
-                shared.pulls.insert((log.author, log.incarnation), pull);
+                let ours = view.height(log)?;
+                shared.plan_pull((log.author, log.incarnation), ours, now_ms + PULL_DELAY_MS);
             }
         }
-        if report.control_grew || report.control_ahead {
+        self.refused(&report, view)?;
+        // Who sent entries is ahead of us and is told how far we are now, so that it sends the next page.
+        if report.control_grew || (report.control_ahead && shared) {
             let height = view.control(space)?.map_or(0, |control| control.height());
             self.send(&Frame::ControlHeight(space, height));
+        }
+        Ok(())
+    }
+
+    /// Remembers what is not worth asking for, tells of forks, and looks for them: a log that does not
+    /// continue ours may have left it earlier, and the peer's version of that place proves it.
+    fn refused<V: View>(&mut self, report: &Report, view: &V) -> Result<(), V::Error> {
+        let space = report.space;
+        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
+        let mut forks: BTreeMap<LogId, (u64, &ForkProof)> = BTreeMap::new();
+        for proof in &report.forks {
+            let Ok((log, seq)) = proof.verify() else { continue };
+            let lowest = forks.entry(log).or_insert((seq, proof));
+            if seq < lowest.0 {
+                *lowest = (seq, proof);
+            }
+        }
+        let mut look = BTreeMap::new();
+        for log in &report.refused {
+            let log_key = (log.author, log.incarnation);
+            let Some(theirs) = shared.peer.get(&log_key).copied() else { continue };
+            shared.pulls.remove(&log_key);
+            let before = shared.refused.insert(log_key, theirs);
+            let ours = view.height(log)?;
+            if before.is_none_or(|before| before < theirs) && ours > 0 && !forks.contains_key(log) {
+                look.insert(log_key, ours);
+            }
+        }
+        for (log, (seq, _)) in &forks {
+            let seq = *seq;
+            let log_key = (log.author, log.incarnation);
+            let lowest = shared.forks.entry(log_key).or_insert(u64::MAX);
+            if seq < *lowest {
+                *lowest = seq;
+                if seq > 1 {
+                    look.insert(log_key, seq.saturating_sub(limits::OPS_PER_FRAME_MAX as u64).max(1));
+                }
+            }
+        }
+        for (_, proof) in forks.values() {
+            self.send(&Frame::Fork(Bytes(proof.encode())));
+        }
+        let wants: Vec<_> = look
+            .into_iter()
+            .map(|((author, incarnation), seq)| Height { author, incarnation, seq })
+            .collect();
+        for page in wants.chunks(limits::HEIGHTS_PER_FRAME_MAX) {
+            self.send(&Frame::Want(space, page.to_vec()));
         }
         Ok(())
     }
@@ -672,23 +819,28 @@ impl Machine {
 
     /// Asks the peer for logs it holds more of, unless they are coming already.
     fn pull<V: View>(&mut self, now_ms: u64, space: SpaceId, view: &V) -> Result<(), V::Error> {
+        let Some(control) = view.control(space)? else { return Ok(()) };
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
         let due: Vec<_> =
             shared.pulls.iter().filter(|(_, pull)| now_ms >= pull.at_ms).map(|(k, p)| (*k, *p)).collect();
         let mut wants = Vec::new();
-        for (log_key, pull) in due {
+        for (log_key, mut pull) in due {
             let log = LogId { space, author: log_key.0, incarnation: log_key.1 };
             let ours = view.height(&log)?;
-            if ours >= shared.theirs(&log_key) {
+            if ours >= shared.theirs(&log_key).min(control.cap(&log, control.height())) {
                 shared.pulls.remove(&log_key);
                 continue;
             }
-            let mut wait_ms = PULL_DELAY_MS;
-            if ours == pull.ours && view.claim_pull(&log, self.peer, now_ms, PULL_STALE_MS) {
+            if ours != pull.ours {
+                pull = Pull::new(ours, now_ms + PULL_DELAY_MS); // it is coming
+            } else if view.claim_pull(&log, self.peer, now_ms, PULL_STALE_MS) {
                 wants.push(Height { author: log.author, incarnation: log.incarnation, seq: ours + 1 });
-                wait_ms = PULL_STALE_MS;
+                pull.at_ms = now_ms + pull.retry_ms;
+                pull.retry_ms = (2 * pull.retry_ms).min(PULL_RETRY_MS_MAX);
+            } else {
+                pull.at_ms = now_ms + PULL_DELAY_MS; // another peer was asked
             }
-            shared.pulls.insert(log_key, Pull { ours, at_ms: now_ms + wait_ms });
+            shared.pulls.insert(log_key, pull);
         }
         for page in wants.chunks(limits::HEIGHTS_PER_FRAME_MAX) {
             self.send(&Frame::Want(space, page.to_vec()));
