@@ -102,8 +102,12 @@ pub struct PeerRow {
     pub session_id: Option<String>,
     /// Whether it is.
     pub local: bool,
+    /// What people call it (N-60).
+    pub display_name: String,
     /// Its card.
     pub card: PeerCard,
+    /// Counters of what it sent and got (N-63).
+    pub metrics: Traffic,
     /// When it joined, Unix milliseconds; local peers only.
     pub joined_ms: Option<u64>,
     /// When it was last heard of; remote peers only.
@@ -127,6 +131,8 @@ pub struct BackupReport {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// That it was read back whole; one that cannot be is an error.
+    pub verified: bool,
 }
 
 impl Node {
@@ -258,11 +264,6 @@ impl Node {
         self.context.counters.all()
     }
 
-    /// Counters of one peer (N-63).
-    pub fn peer_traffic(&self, workspace: WorkspaceId, peer: &PeerName) -> Traffic {
-        self.context.space(workspace).map(|space| self.context.counters.peer(space, peer)).unwrap_or_default()
-    }
-
     /// Greets of a channel since start, and the time of the newest (N-114).
     pub fn greets(&self, workspace: WorkspaceId, channel: &ChannelName) -> (u64, Option<u64>) {
         let greets = self.context.space(workspace).map(|space| self.context.presence.greets(space, channel));
@@ -283,10 +284,16 @@ impl Node {
             let order = |peer: &PeerRow| (!peer.local, recency(peer));
             order(a)
                 .cmp(&order(b))
-                .then_with(|| a.card.shown_name().cmp(b.card.shown_name()))
+                .then_with(|| a.display_name.cmp(&b.display_name))
                 .then_with(|| (&a.peer, &a.channel).cmp(&(&b.peer, &b.channel)))
         });
         Ok(peers)
+    }
+
+    /// A visible peer by its name; of several channels, in the alphabetically first (N-62).
+    pub fn peer(&self, workspace: WorkspaceId, name: &PeerName) -> Result<Option<PeerRow>, Unavailable> {
+        let peers = self.peers(workspace, None)?.into_iter().filter(|peer| peer.peer == *name);
+        Ok(peers.min_by(|a, b| a.channel.cmp(&b.channel)))
     }
 
     fn local_peers(
@@ -310,6 +317,8 @@ impl Node {
                 view.agent(&row, &session.agent)?.map(|agent| agent.capabilities).unwrap_or_default();
             let catalog = CapabilityCatalog { capabilities };
             peers.push(PeerRow {
+                metrics: self.context.counters.peer(row.space, &session.peer),
+                display_name: session.agent.clone(),
                 card: PeerCard::local(session.peer.clone(), Some(&session.agent), &catalog),
                 peer: session.peer,
                 channel: session.channel,
@@ -340,6 +349,8 @@ impl Node {
                 let presence =
                     if age_ms <= interval_ms { PresenceState::Active } else { PresenceState::Inactive };
                 PeerRow {
+                    metrics: self.context.counters.peer(space, &peer.card.peer_id),
+                    display_name: peer.card.shown_name().to_owned(),
                     peer: peer.card.peer_id.clone(),
                     channel,
                     session_id: None,
@@ -798,10 +809,13 @@ impl Node {
         .await
     }
 
-    /// Copies the store while the node runs, and reads the copy back. Blocks the calling thread.
-    pub fn backup(&self, path: PathBuf) -> Result<BackupReport, BackupError> {
-        let bytes = self.context.store.backup(&path)?;
-        Ok(BackupReport { path, bytes })
+    /// Copies the store into a new file while the node runs, and reads the copy back.
+    pub async fn backup(&self, path: PathBuf) -> Result<BackupReport, BackupError> {
+        let store = self.context.store.clone();
+        #[expect(clippy::disallowed_methods, reason = "copying a file blocks; no simulation makes backups")]
+        let copied = tokio::task::spawn_blocking(move || store.backup(&path).map(|bytes| (path, bytes)));
+        let (path, bytes) = copied.await.map_err(|error| BackupError::Write(std::io::Error::other(error)))??;
+        Ok(BackupReport { path, bytes, verified: true })
     }
 }
 

@@ -8,5 +8,6 @@ pub mod config;
 pub mod data_folder;
 pub mod demo;
 pub mod mesh;
+mod running;
 pub mod system;
 pub mod up;

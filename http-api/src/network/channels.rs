@@ -44,14 +44,14 @@ pub(super) async fn list(
     let scope = Scope::open(&doors, &path.workspace_id)?;
     let rows = scope.view.channels(&scope.workspace)?;
     let sessions = at_work(scope.view.sessions(&scope.workspace)?);
-    let peers = doors.node.peers(scope.workspace.id, None);
+    let peers = doors.node.peers(scope.workspace.id, None)?;
 
     let stored: BTreeSet<_> = rows.iter().map(|row| row.name.clone()).collect();
     let inhabited = sessions.iter().map(|session| session.channel.clone());
     let inhabited: BTreeSet<_> = inhabited.chain(peers.iter().map(|peer| peer.channel.clone())).collect();
     let rows = rows.into_iter().chain(inhabited.difference(&stored).map(without_history));
 
-    let mut channels: Vec<_> = rows.map(|row| summary(&scope, row, &sessions, &peers)).collect();
+    let mut channels: Vec<_> = rows.map(|row| summary(&doors, &scope, row, &sessions, &peers)).collect();
     channels.sort_by(by_activity);
     Ok(Json(NetworkChannelsResponse { channels }))
 }
@@ -131,14 +131,14 @@ fn detail(doors: &Doors, scope: &Scope, name: &ChannelName) -> Result<NetworkCha
     let row = scope.view.channel(&scope.workspace, name)?;
     let mut sessions = at_work(scope.view.sessions(&scope.workspace)?);
     sessions.retain(|session| session.channel == *name);
-    let peers = doors.node.peers(scope.workspace.id, Some(name));
+    let peers = doors.node.peers(scope.workspace.id, Some(name))?;
     if row.is_none() && sessions.is_empty() && peers.is_empty() {
         return Err(Failure::not_found("the workspace has no such channel"));
     }
     let row = row.unwrap_or_else(|| without_history(name));
     let kind_counts = row.kind_counts.iter().map(|&(kind, count)| (kind, count).into()).collect();
     Ok(NetworkChannelDetail {
-        summary: summary(scope, row, &sessions, &peers),
+        summary: summary(&doors, scope, row, &sessions, &peers),
         kind_counts,
         sessions: sessions.into_iter().map(|session| Session::of(session, &scope.id())).collect(),
         peers: peers.into_iter().map(|peer| NetworkPeer::of(peer, &scope.id())).collect(),
@@ -168,6 +168,7 @@ fn without_history(name: &ChannelName) -> ChannelRow {
 }
 
 fn summary(
+    doors: &Doors,
     scope: &Scope,
     row: ChannelRow,
     sessions: &[SessionRow],
@@ -176,13 +177,15 @@ fn summary(
     let here = || peers.iter().filter(|peer| peer.channel == row.name);
     let peer_count = here().count();
     let local_peer_count = here().filter(|peer| peer.local).count();
-    let last_heard_of = here().filter_map(|peer| peer.last_seen_ms.or(peer.joined_ms)).max();
+    let (presence_count, last_greet_ms) = doors.node.greets(scope.workspace.id, &row.name);
+    let last_heard_of = here().filter_map(|peer| peer.last_seen_ms.or(peer.joined_ms)).max().max(last_greet_ms);
     let session_count = sessions.iter().filter(|session| session.channel == row.name).count();
     NetworkChannelSummary {
         peer_count,
         local_peer_count,
         remote_peer_count: peer_count - local_peer_count,
         session_count,
+        presence_count,
         last_presence_at: last_heard_of.map(Time::from_ms),
         ..NetworkChannelSummary::of(row, &scope.id())
     }

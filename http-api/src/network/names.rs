@@ -7,6 +7,8 @@ use muster_protocol::{
     session::session_of,
 };
 
+use muster_actors::Unavailable;
+
 use super::scope::Scope;
 use crate::Doors;
 
@@ -15,9 +17,9 @@ pub(super) struct Names(BTreeMap<PeerName, String>);
 
 impl Names {
     /// As they are now.
-    pub(super) fn of_channel(doors: &Doors, scope: &Scope, channel: &ChannelName) -> Self {
-        let peers = doors.node.peers(scope.workspace.id, Some(channel));
-        Self(peers.into_iter().map(|peer| (peer.peer, peer.display_name)).collect())
+    pub(super) fn of_channel(doors: &Doors, scope: &Scope, channel: &ChannelName) -> Result<Self, Unavailable> {
+        let peers = doors.node.peers(scope.workspace.id, Some(channel))?;
+        Ok(Self(peers.into_iter().map(|peer| (peer.peer, peer.display_name)).collect()))
     }
 
     /// What a visible peer calls itself; of one that is away, its agent's name; else the peer id.

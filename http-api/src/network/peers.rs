@@ -40,7 +40,7 @@ pub(super) async fn list(
     scope::running(&doors)?;
     let scope = Scope::open(&doors, &path.workspace_id)?;
     let channel = given(query.channel.as_deref()).map(scope::channel).transpose()?;
-    let peers = doors.node.peers(scope.workspace.id, channel.as_ref());
+    let peers = doors.node.peers(scope.workspace.id, channel.as_ref())?;
     Ok(Json(NetworkPeersResponse {
         peers: peers.into_iter().map(|peer| NetworkPeer::of(peer, &scope.id())).collect(),
     }))
@@ -72,7 +72,7 @@ pub(super) async fn read(
     let name = given(Some(&path.peer_id)).ok_or_else(|| Failure::invalid("`peer_id` is blank"))?;
     // What is outside the grammar cannot exist (N-62).
     let name = PeerName::parse(name).map_err(|_| not_visible())?;
-    let peer = doors.node.peer(scope.workspace.id, &name).ok_or_else(not_visible)?;
+    let peer = doors.node.peer(scope.workspace.id, &name)?.ok_or_else(not_visible)?;
     Ok(Json(NetworkPeerResponse { peer: NetworkPeerDetail::from(peer) }))
 }
 

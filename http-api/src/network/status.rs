@@ -42,7 +42,7 @@ fn standing(doors: &Doors) -> Result<Counters, Failure> {
     let view = doors.node.store().view()?;
     let mut now = Counters::default();
     for workspace in view.workspaces()? {
-        let peers = doors.node.peers(workspace.id, None);
+        let peers = doors.node.peers(workspace.id, None)?;
         let local = peers.iter().filter(|peer| peer.local).count() as u64;
         now.local_peers += local;
         now.remote_peers += peers.len() as u64 - local;

@@ -151,7 +151,7 @@ pub(super) async fn messages(
     scope.view.thread(&scope.workspace, &channel, &id)?.ok_or_else(unknown_thread)?;
     let rows =
         scope.view.thread_messages(&scope.workspace, &channel, &id, &page)?.map_err(|_| unknown_cursor())?;
-    let names = Names::of_channel(&doors, &scope, &channel);
+    let names = Names::of_channel(&doors, &scope, &channel)?;
     let messages = rows.into_iter().map(|row| {
         let name = names.of(&row.envelope.from);
         NetworkMessage::of(row, &scope.id(), name)

@@ -67,8 +67,6 @@ pub enum PresenceState {
     Local,
     Active,
     Inactive,
-    Expired,
-    Unknown,
 }
 
 impl From<Presence> for PresenceState {
@@ -77,8 +75,6 @@ impl From<Presence> for PresenceState {
             Presence::Local => Self::Local,
             Presence::Active => Self::Active,
             Presence::Inactive => Self::Inactive,
-            Presence::Expired => Self::Expired,
-            Presence::Unknown => Self::Unknown,
         }
     }
 }
