@@ -199,7 +199,9 @@ impl Place {
                 }
             },
         );
-        if let (Err(error), Some(reply)) = (taken, lock(&reply).take()) {
+        if let Err(error) = taken
+            && let Some(reply) = lock(&reply).take()
+        {
             answer(reply, Err(error.into()));
         }
     }
