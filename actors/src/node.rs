@@ -814,7 +814,8 @@ impl Node {
         let store = self.context.store.clone();
         #[expect(clippy::disallowed_methods, reason = "copying a file blocks; no simulation makes backups")]
         let copied = tokio::task::spawn_blocking(move || store.backup(&path).map(|bytes| (path, bytes)));
-        let (path, bytes) = copied.await.map_err(|error| BackupError::Write(std::io::Error::other(error)))??;
+        let (path, bytes) =
+            copied.await.map_err(|error| BackupError::Write(std::io::Error::other(error)))??;
         Ok(BackupReport { path, bytes, verified: true })
     }
 }

@@ -1,10 +1,6 @@
 //! A whole node in this process: store, mesh, actors and HTTP, started in that order and ended in reverse.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use libp2p::metrics::Registry;
@@ -96,7 +92,11 @@ impl Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the server is no actor: axum drives it")]
-fn serve(listener: TcpListener, doors: Doors, stopped: oneshot::Receiver<()>) -> JoinHandle<std::io::Result<()>> {
+fn serve(
+    listener: TcpListener,
+    doors: Doors,
+    stopped: oneshot::Receiver<()>,
+) -> JoinHandle<std::io::Result<()>> {
     let server = axum::serve(listener, muster_http_api::router(doors)).with_graceful_shutdown(async {
         // Told to stop, or nobody is left who could tell.
         let _ = stopped.await;

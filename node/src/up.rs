@@ -25,7 +25,9 @@ pub fn run(settings: Settings, folder: DataFolder, output: Output) -> anyhow::Re
         running.stop().await;
         match failure {
             None => Ok(ExitCode::SUCCESS),
-            Some(why) => Err(anyhow::anyhow!("{why}")).context("the node stopped: what it acknowledged is on disk"),
+            Some(why) => {
+                Err(anyhow::anyhow!("{why}")).context("the node stopped: what it acknowledged is on disk")
+            }
         }
     })
 }
@@ -66,7 +68,10 @@ fn greet(running: &Running, output: Output) {
     match output {
         Output::Json => {
             let http = format!("http://{}", running.http);
-            println!("{}", json!({ "peer_id": peer_id, "http": http, "listen": listen, "data": data.to_string() }));
+            println!(
+                "{}",
+                json!({ "peer_id": peer_id, "http": http, "listen": listen, "data": data.to_string() })
+            );
         }
         Output::Human => {
             println!("{} is up.", running.node.name());

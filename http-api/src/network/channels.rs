@@ -178,7 +178,8 @@ fn summary(
     let peer_count = here().count();
     let local_peer_count = here().filter(|peer| peer.local).count();
     let (presence_count, last_greet_ms) = doors.node.greets(scope.workspace.id, &row.name);
-    let last_heard_of = here().filter_map(|peer| peer.last_seen_ms.or(peer.joined_ms)).max().max(last_greet_ms);
+    let last_heard_of =
+        here().filter_map(|peer| peer.last_seen_ms.or(peer.joined_ms)).max().max(last_greet_ms);
     let session_count = sessions.iter().filter(|session| session.channel == row.name).count();
     NetworkChannelSummary {
         peer_count,
