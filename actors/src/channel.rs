@@ -373,8 +373,7 @@ impl Place {
             move |batch| batch.stop_session(space, &session, "user_canceled"),
             move |stopped| {
                 if let Some(left) = left {
-                    let gone = vec![(left.channel, left.peer)];
-                    context.tell_presence(PresenceMessage::Changed(space, gone));
+                    context.tell_presence(PresenceMessage::Left(space, vec![(left.channel, left.peer)]));
                 }
                 answer(reply, stopped.map(|_| ()).ok_or(StopSessionError::UnknownSession));
             },
@@ -403,7 +402,8 @@ fn joined(context: &Context, space: SpaceId, started: &[NewSession]) {
         sessions.insert((space, new.id.clone()), active);
     }
     drop(sessions);
-    context.tell_presence(PresenceMessage::Changed(space, Vec::new()));
+    let ids = started.iter().map(|new| new.id.clone()).collect();
+    context.tell_presence(PresenceMessage::Came(space, ids));
 }
 
 fn read_session(

@@ -144,18 +144,22 @@ impl State {
         }
     }
 
-    /// Remembers where a friend is; news brings its next call forward.
+    /// Remembers where a friend is, the newest addresses first; news brings its next call forward.
     fn learn(&mut self, node: NodeId, mut addresses: Vec<String>) -> Result<(), ActorProcessingErr> {
-        addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
-        addresses.retain(|address| address.len() <= limits::ADDRESS_BYTES_MAX);
-        let known = self.context.store.view()?.addresses(node)?;
-        if !self.friends.contains_key(&node) || addresses.is_empty() || addresses == known {
+        if !self.friends.contains_key(&node) {
             return Ok(());
         }
+        let known = self.context.store.view()?.addresses(node)?;
+        addresses.retain(|address| address.len() <= limits::ADDRESS_BYTES_MAX);
+        if addresses.iter().all(|address| known.contains(address)) {
+            return Ok(());
+        }
+        addresses
+            .extend(known.into_iter().filter(|address| !addresses.contains(address)).collect::<Vec<_>>());
+        addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
         if let Some(Some(redial)) = self.friends.get_mut(&node) {
             redial.at_ms = self.context.monotonic_ms();
         }
-        self.context.ports.network.dial(node, addresses.clone());
         let taken = self.context.store.write(
             self.context.wall_ms(),
             move |batch| batch.learn_addresses(node, &addresses),

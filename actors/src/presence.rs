@@ -34,8 +34,10 @@ pub(crate) enum PresenceMessage {
     Heard(Vec<u8>),
     /// Tell a peer about a space that is shared from now on.
     Introduce(Link, SpaceId),
-    /// Sessions of a space were started, or these peers left.
-    Changed(SpaceId, Vec<(ChannelName, PeerName)>),
+    /// These sessions of a space were started.
+    Came(SpaceId, Vec<String>),
+    /// These peers of ours left.
+    Left(SpaceId, Vec<(ChannelName, PeerName)>),
     /// It is time to tell everybody again.
     Announce,
     /// The node stops: say goodbye for all sessions.
@@ -143,7 +145,7 @@ impl Actor for Presence {
         match message {
             PresenceMessage::Heard(bytes) => state.heard(&bytes)?,
             PresenceMessage::Introduce(link, space) => {
-                let tellings = state.tellings(space, &[])?;
+                let tellings = state.tellings(space, None)?;
                 if let Some(entry) = state.context.link(link) {
                     for bytes in tellings {
                         if entry.actor.cast(PeerLinkMessage::Presence(bytes)).is_err() {
@@ -152,10 +154,11 @@ impl Actor for Presence {
                     }
                 }
             }
-            PresenceMessage::Changed(space, gone) => state.announce(space, &gone)?,
+            PresenceMessage::Came(space, sessions) => state.announce(space, Some(&sessions))?,
+            PresenceMessage::Left(space, gone) => state.part(space, &gone)?,
             PresenceMessage::Announce => {
                 for space in state.context.store.spaces() {
-                    state.announce(space, &[])?;
+                    state.announce(space, None)?;
                 }
                 state.forget();
             }
@@ -166,10 +169,7 @@ impl Actor for Presence {
                         .filter(|((of, _), _)| *of == space)
                         .map(|(_, session)| (session.channel.clone(), session.peer.clone()))
                         .collect();
-                    for part in gone.chunks(limits::PRESENCE_PEERS_MAX) {
-                        let telling = state.telling(space, Vec::new(), part, 0)?;
-                        state.spread(space, &telling);
-                    }
+                    state.part(space, &gone)?;
                 }
                 // Whoever waited may have given up; the goodbye is said anyway.
                 let _ = done.send(());
@@ -180,11 +180,37 @@ impl Actor for Presence {
 }
 
 impl State {
-    fn announce(&mut self, space: SpaceId, gone: &[(ChannelName, PeerName)]) -> Result<(), StoreError> {
-        for bytes in self.tellings(space, gone)? {
+    /// Tells everybody about our sessions: all, or just these.
+    fn announce(&mut self, space: SpaceId, only: Option<&[String]>) -> Result<(), StoreError> {
+        for bytes in self.tellings(space, only)? {
             self.spread(space, &bytes);
         }
         Ok(())
+    }
+
+    /// Tells everybody that peers of ours left.
+    fn part(&mut self, space: SpaceId, gone: &[(ChannelName, PeerName)]) -> Result<(), StoreError> {
+        if !self.takes_part(space) {
+            return Ok(());
+        }
+        for part in gone.chunks(limits::PRESENCE_PEERS_MAX) {
+            let at_ms = self.next_ms();
+            let telling = self.telling(space, at_ms, 0, Vec::new(), part)?;
+            self.spread(space, &telling);
+        }
+        Ok(())
+    }
+
+    fn takes_part(&self, space: SpaceId) -> bool {
+        let control = self.context.store.control(space);
+        let member = control.is_some_and(|control| control.role(self.context.identity.node()).is_some());
+        member && self.context.settings.network.enabled
+    }
+
+    /// The time of a new telling: later than that of the one before.
+    fn next_ms(&mut self) -> u64 {
+        self.told_ms = self.context.wall_ms().max(self.told_ms + 1);
+        self.told_ms
     }
 
     /// Over gossip to everybody, and over our links: gossip may be lost.
@@ -200,21 +226,16 @@ impl State {
         }
     }
 
-    /// All our peers of a space, in as many messages as they need; at least one, for addresses and digest.
-    fn tellings(
-        &mut self,
-        space: SpaceId,
-        gone: &[(ChannelName, PeerName)],
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let control = self.context.store.control(space);
-        let member = control.is_some_and(|control| control.role(self.context.identity.node()).is_some());
-        if !member || !self.context.settings.network.enabled {
+    /// Our peers of a space, all or just these sessions', in as many messages as they need; at least one,
+    /// for addresses and digest.
+    fn tellings(&mut self, space: SpaceId, only: Option<&[String]>) -> Result<Vec<Vec<u8>>, StoreError> {
+        if !self.takes_part(space) {
             return Ok(Vec::new());
         }
         let now_ms = self.context.wall_ms();
         let mut parts = vec![Vec::new()];
         let mut bytes = 0;
-        for (channel, card) in self.cards(space)? {
+        for (channel, card) in self.cards(space, only)? {
             self.context.presence.greeted(space, &channel, now_ms);
             let card = serde_json::to_vec(&card).unwrap_or_default();
             let full = parts.last().is_some_and(|part| part.len() == limits::PRESENCE_PEERS_MAX);
@@ -233,31 +254,21 @@ impl State {
         }
         let told: usize = parts.iter().map(Vec::len).sum();
         self.context.counters.greets(told as u64, 0);
-        self.told_ms = now_ms.max(self.told_ms + 1);
-        let mut messages = Vec::new();
-        for (number, part) in parts.into_iter().enumerate() {
-            let gone = if number == 0 { gone } else { &[] };
-            messages.push(self.telling(space, part, gone, number as u16)?);
-        }
-        Ok(messages)
+        let at_ms = self.next_ms();
+        let messages = parts.into_iter().enumerate();
+        messages.map(|(number, part)| self.telling(space, at_ms, number as u16, part, &[])).collect()
     }
 
     fn telling(
-        &mut self,
+        &self,
         space: SpaceId,
+        at_ms: u64,
+        part: u16,
         present: Vec<Present>,
         gone: &[(ChannelName, PeerName)],
-        part: u16,
     ) -> Result<Vec<u8>, StoreError> {
-        let at_ms = if present.is_empty() && part == 0 {
-            self.told_ms = self.context.wall_ms().max(self.told_ms + 1);
-            self.told_ms
-        } else {
-            self.told_ms
-        };
         let mut addresses = self.context.ports.network.listen_addresses();
         addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
-        let gone = gone.iter().take(limits::PRESENCE_PEERS_MAX);
         let telling = Telling {
             space,
             node: self.context.identity.node(),
@@ -268,19 +279,29 @@ impl State {
             digest: Bytes32(digest(&self.context, space)?),
             present,
             gone: gone
+                .iter()
                 .map(|(channel, peer)| (channel.as_str().to_owned(), peer.as_str().to_owned()))
                 .collect(),
         };
         Ok(telling.sign(&self.context.identity))
     }
 
-    /// The cards of our active sessions in a space.
-    fn cards(&self, space: SpaceId) -> Result<Vec<(ChannelName, PeerCard)>, StoreError> {
-        let sessions: Vec<_> = lock(&self.context.sessions)
-            .iter()
-            .filter(|((of, _), _)| *of == space)
-            .map(|(_, session)| session.clone())
-            .collect();
+    /// The cards of our active sessions in a space, all or just these.
+    fn cards(
+        &self,
+        space: SpaceId,
+        only: Option<&[String]>,
+    ) -> Result<Vec<(ChannelName, PeerCard)>, StoreError> {
+        let sessions: Vec<_> = {
+            let sessions = lock(&self.context.sessions);
+            match only {
+                Some(ids) => {
+                    let session = |id: &String| sessions.get(&(space, id.clone())).cloned();
+                    ids.iter().filter_map(session).collect()
+                }
+                None => sessions.iter().filter(|((of, _), _)| *of == space).map(|(_, s)| s.clone()).collect(),
+            }
+        };
         if sessions.is_empty() {
             return Ok(Vec::new());
         }

@@ -244,6 +244,12 @@ impl Member {
         let stay = self.stays.last()?;
         stay.until.is_none().then(|| stay.roles.last().map(|(_, role, _)| *role)).flatten()
     }
+
+    /// The height at which it was last removed.
+    pub fn removed_at(&self) -> Option<u64> {
+        let until = |stay: &Stay| stay.until.as_ref().map(|(height, _)| *height);
+        self.stays.iter().rev().find_map(until)
+    }
 }
 
 /// An invite and how often it was used.
@@ -261,6 +267,8 @@ pub struct InviteState {
     pub uses: u32,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// The height at which it was made.
+    pub height: u64,
 }
 
 /// Why an operation cannot be the next entry of a control log.
@@ -392,6 +400,7 @@ impl ControlState {
                     uses_max: created.uses_max,
                     uses: 0,
                     revoked: false,
+                    height,
                 });
             }
             Entry::InviteRevoked(revoked) => {
@@ -470,6 +479,11 @@ impl ControlState {
     /// The role of a node now.
     pub fn role(&self, node: NodeId) -> Option<Role> {
         self.members.get(&node)?.role()
+    }
+
+    /// The height at which a node was last removed.
+    pub fn removed_at(&self, node: NodeId) -> Option<u64> {
+        self.members.get(&node)?.removed_at()
     }
 
     /// An invite.
@@ -764,6 +778,7 @@ pub(crate) mod tests {
             uses_max: 3,
             uses: 2,
             revoked: true,
+            height: 2,
         };
         assert_eq!(home.state.invite(&id.0), Some(&expected));
         assert_eq!(home.state.role(node(2)), Some(Role::Guest));

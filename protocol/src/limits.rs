@@ -90,9 +90,6 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub const BAN: Duration = Duration::from_secs(600);
 /// Bans remembered; the one that ends first makes room.
 pub const BANS_MAX: usize = 1024;
-/// Operations verified for one peer per second, sustained: about 6 % of a core at 31 µs each would
-/// be 2 000; catching up needs more, so the budget is set where a core is still half free.
-pub const VERIFY_PER_SECOND_MAX: u64 = 16_000;
 
 // ---- requests --------------------------------------------------------------------------------
 

@@ -157,10 +157,13 @@ pub enum JoinRefusal {
     /// The request was not signed by the node that sent it.
     #[error("the request to join was not signed by the node that sent it")]
     BadRequest,
+    /// It was removed after the ticket was made.
+    #[error("this node was removed from the workspace; only a ticket made after that lets it in again")]
+    Removed,
 }
 
 impl JoinRefusal {
-    const ALL: [JoinRefusal; 9] = [
+    const ALL: [JoinRefusal; 10] = [
         JoinRefusal::Unknown,
         JoinRefusal::Expired,
         JoinRefusal::UsedUp,
@@ -170,6 +173,7 @@ impl JoinRefusal {
         JoinRefusal::Full,
         JoinRefusal::TooOften,
         JoinRefusal::BadRequest,
+        JoinRefusal::Removed,
     ];
 
     /// Its code on the wire.
@@ -210,6 +214,9 @@ pub fn redeem(
     }
     if ticket.audience.first().is_some_and(|only| *only != joiner) {
         return Err(JoinRefusal::NotForYou);
+    }
+    if control.removed_at(joiner).is_some_and(|removed| invite.height < removed) {
+        return Err(JoinRefusal::Removed);
     }
     if control.members().count() >= limits::MEMBERS_MAX {
         return Err(JoinRefusal::Full);
@@ -287,6 +294,17 @@ mod tests {
         assert_eq!(redeem_now(&home, &ticket), Err(JoinRefusal::UsedUp));
         home.revoke(INVITE);
         assert_eq!(redeem_now(&home, &ticket), Err(JoinRefusal::Revoked));
+    }
+
+    #[test]
+    fn who_was_removed_needs_a_ticket_made_after_that() {
+        let mut home = home();
+        home.join(joiner(), INVITE);
+        home.remove(joiner(), &[]);
+        assert_eq!(redeem_now(&home, &ticket(&home)), Err(JoinRefusal::Removed));
+        let again = Bytes16([8; 16]);
+        home.invite(again, admin().node(), Role::Guest.code(), NOW_MS + 1, 1);
+        assert_eq!(redeem_now(&home, &Ticket { invite: again, ..ticket(&home) }), Ok(Role::Guest));
     }
 
     #[test]
