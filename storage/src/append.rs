@@ -42,8 +42,13 @@ impl Batch<'_> {
         draft: Draft,
     ) -> Result<(Operation, At), StoreError> {
         let space = control.space();
-        let log = LogId { space, author: self.me(), incarnation: self.memory.incarnation };
+        let mut log = LogId { space, author: self.me(), incarnation: self.memory.incarnation(space) };
         let mut row = self.log_or_new(&log)?;
+        if is_closed(&row, &log, control) {
+            // We were removed and let in again, or contradicted ourselves: here begins another log.
+            log.incarnation = self.take_incarnation(space, log.incarnation)?;
+            row = self.log_or_new(&log)?;
+        }
         let now_ms = self.now_ms();
         let place = Place {
             space,
@@ -96,9 +101,8 @@ impl Batch<'_> {
         match log::admit(control, head.as_ref(), &op, self.now_ms()) {
             Admission::Store => {
                 let mut row = self.log_or_new(&log)?;
-                if row.seq >= row.frozen_after {
-                    report.refused.push(log);
-                    return Ok(());
+                if is_closed(&row, &log, control) {
+                    return self.refuse(&row, log, report);
                 }
                 let at = self.put_op(&log, &mut row, &op)?;
                 let now_ms = self.now_ms();
@@ -116,6 +120,8 @@ impl Batch<'_> {
                     self.freeze(&proof, &log, op.header().seq)?;
                     report.forks.push(proof);
                     report.refused.push(log);
+                } else if op.header().seq > row.frozen_after {
+                    self.refuse(&row, log, report)?;
                 }
             }
             Admission::ControlAhead => {
@@ -124,6 +130,19 @@ impl Batch<'_> {
             }
             Admission::Gap | Admission::ClockAhead => report.again.push(log),
             Admission::Refuse(_) => report.refused.push(log),
+        }
+        Ok(())
+    }
+
+    /// Refuses what stands in a closed log. Whoever sends it may not know yet that the log forks.
+    fn refuse(&self, row: &LogRow, log: LogId, report: &mut Report) -> Result<(), StoreError> {
+        if report.refused.contains(&log) {
+            return Ok(());
+        }
+        report.refused.push(log);
+        if let Some(proof) = self.forks.get(row.number)? {
+            let proof = ForkProof::decode(proof.value());
+            report.forks.push(proof.map_err(|_| StoreError::Damaged("a proof of a fork cannot be read"))?);
         }
         Ok(())
     }
@@ -154,16 +173,20 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         match content {
             Content::Envelope(envelope) => self.apply_envelope(control, op, &envelope, at),
-            Content::Channel(name, opened) => self.apply_channel(control, op, &name, opened),
+            Content::Channel(name, _) => self.apply_channel(control, op, &name, at),
             Content::Void(_) => Ok(()),
         }
     }
 
-    /// Takes a proof of a fork: from `seq` on, the log no longer counts.
+    /// Takes a proof of a fork: from `seq` on, the log no longer counts. Forks of those who never were
+    /// members are nothing to us: anybody can make any number of them.
     pub fn freeze(&mut self, proof: &ForkProof, log: &LogId, seq: u64) -> Result<(), StoreError> {
         let Some(control) = self.control_state(log.space) else { return Ok(()) };
+        if !control.everybody().any(|(node, _)| node == log.author) {
+            return Ok(());
+        }
         let mut row = self.log_or_new(log)?;
-        if seq - 1 >= row.frozen_after {
+        if seq > row.frozen_after {
             return Ok(());
         }
         let before = capped(&row, log, &control);
@@ -172,27 +195,16 @@ impl Batch<'_> {
         self.forks.insert(row.number, proof.encode().as_slice())?;
         self.void_between(&control, &row, seq - 1, before)
     }
-
-    /// Takes back the effect of operations above what counts of a log.
-    pub(crate) fn void_between(
-        &mut self,
-        control: &ControlState,
-        row: &LogRow,
-        last_good: u64,
-        last_applied: u64,
-    ) -> Result<(), StoreError> {
-        for seq in last_good + 1..=last_applied.min(row.seq) {
-            let at = At { log: row.number, seq };
-            let op = self.op(at)?;
-            self.void_op(control, &op, at)?;
-        }
-        Ok(())
-    }
 }
 
 /// How much of a log counts.
 pub(crate) fn capped(row: &LogRow, log: &LogId, control: &ControlState) -> u64 {
     row.seq.min(row.frozen_after).min(control.cap(log, row.control_height))
+}
+
+/// Whether nothing above what a log holds can count any more.
+fn is_closed(row: &LogRow, log: &LogId, control: &ControlState) -> bool {
+    row.seq >= row.frozen_after.min(control.cap(log, row.control_height))
 }
 
 fn op_bytes(op: &Operation) -> Vec<u8> {

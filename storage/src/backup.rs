@@ -12,13 +12,14 @@ use redb::{
     Value,
 };
 
-use crate::{StoreError, schema::COPY_KEY, tables};
+use crate::{
+    StoreError,
+    schema::{COPY_KEY, sync_folder_of},
+    tables,
+};
 
 /// Bytes of cache while copying: the copy is written once, front to back.
 const COPY_CACHE_BYTES: usize = 16 * 1024 * 1024;
-
-/// All tables; `meta`, which carries the mark, comes last.
-const TABLES: usize = 19;
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
@@ -37,45 +38,7 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-/// Copies into a new file and reads it back. Answers with the file's size in bytes.
-pub(crate) fn copy(db: &Database, path: &Path) -> Result<u64, BackupError> {
-    // Claims the name; a backup never overwrites anything.
-    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(path);
-    match file {
-        Ok(file) => drop(file),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(BackupError::Exists(path.display().to_string()));
-        }
-        Err(error) => return Err(BackupError::Write(error)),
-    }
-    let written = write_and_verify(db, path);
-    if written.is_err() {
-        // Half a backup is worse than none; that it could not be removed changes nothing about that.
-        let _ = std::fs::remove_file(path);
-    }
-    written
-}
-
-fn write_and_verify(db: &Database, path: &Path) -> Result<u64, BackupError> {
-    let from = db.begin_read().map_err(StoreError::from)?;
-    let copied = {
-        let copy = redb::Builder::new()
-            .set_cache_size(COPY_CACHE_BYTES)
-            .create(path)
-            .map_err(|error| BackupError::Store(error.into()))?;
-        copy_all(&from, &copy)?
-    };
-    let copy = redb::Builder::new()
-        .set_cache_size(COPY_CACHE_BYTES)
-        .open(path)
-        .map_err(|error| BackupError::Store(error.into()))?;
-    let rows = copy.begin_read().map_err(StoreError::from)?;
-    if copied != count_all(&rows)? {
-        return Err(BackupError::Unverified);
-    }
-    std::fs::metadata(path).map(|file| file.len()).map_err(BackupError::Write)
-}
-
+/// All tables but `meta`.
 macro_rules! all_tables {
     ($do:ident, $($argument:expr),*) => {
         [
@@ -88,7 +51,8 @@ macro_rules! all_tables {
             $do($($argument,)* tables::CHANNELS)?,
             $do($($argument,)* tables::TIMELINE)?,
             $do($($argument,)* tables::THREADS)?,
-            $do($($argument,)* tables::THREAD_ORDER)?,
+            $do($($argument,)* tables::OPENINGS)?,
+            $do($($argument,)* tables::ORDER)?,
             $do($($argument,)* tables::THREAD_RECENT)?,
             $do($($argument,)* tables::PARTICIPANTS)?,
             $do($($argument,)* tables::MESSAGES)?,
@@ -97,47 +61,97 @@ macro_rules! all_tables {
             $do($($argument,)* tables::INBOX)?,
             $do($($argument,)* tables::ADDRESSES)?,
             $do($($argument,)* tables::JOURNAL)?,
-            $do($($argument,)* tables::META)?,
         ]
     };
 }
 
-fn copy_all(from: &ReadTransaction, copy: &Database) -> Result<[u64; TABLES], StoreError> {
+/// Copies into a new file and reads it back. Answers with the file's size in bytes.
+pub(crate) fn copy(db: &Database, path: &Path) -> Result<u64, BackupError> {
+    claim(path)?;
+    let written = write_and_verify(db, path);
+    if written.is_err() {
+        // Half a backup is worse than none; that it could not be removed changes nothing about that.
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
+/// Takes the name; a backup never overwrites anything. What is said in workspaces is nobody else's on this
+/// machine.
+fn claim(path: &Path) -> Result<(), BackupError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(BackupError::Exists(path.display().to_string()))
+        }
+        Err(error) => Err(BackupError::Write(error)),
+    }
+}
+
+fn write_and_verify(db: &Database, path: &Path) -> Result<u64, BackupError> {
+    let from = db.begin_read().map_err(StoreError::from)?;
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(COPY_CACHE_BYTES);
+    {
+        let copy = builder.create(path).map_err(StoreError::from)?;
+        copy_all(&from, &copy)?;
+    }
+    let copy = builder.open(path).map_err(StoreError::from)?;
+    let read = copy.begin_read().map_err(StoreError::from)?;
+    if !all_tables!(is_same, &from, &read).into_iter().all(|same| same) || !is_copy(&read)? {
+        return Err(BackupError::Unverified);
+    }
+    sync_folder_of(path).map_err(BackupError::Write)?;
+    std::fs::metadata(path).map(|file| file.len()).map_err(BackupError::Write)
+}
+
+fn copy_all(from: &ReadTransaction, copy: &Database) -> Result<(), StoreError> {
     let to = copy.begin_write()?;
-    let counts = all_tables!(copy_table, from, &to);
+    all_tables!(copy_table, from, &to);
+    copy_table(from, &to, tables::META)?;
     to.open_table(tables::META)?.insert(COPY_KEY, [1].as_slice())?;
     to.commit()?;
-    Ok(counts)
+    Ok(())
 }
 
 fn copy_table<K: Key + 'static, V: Value + 'static>(
     from: &ReadTransaction,
     to: &redb::WriteTransaction,
     table: TableDefinition<'_, K, V>,
-) -> Result<u64, StoreError> {
+) -> Result<(), StoreError> {
     let (source, mut target) = (from.open_table(table)?, to.open_table(table)?);
     for entry in source.iter()? {
         let (key, value) = entry?;
         target.insert(key.value(), value.value())?;
     }
-    Ok(source.len()?)
+    Ok(())
 }
 
-/// Rows of each table, read one by one, without the mark of the copy.
-fn count_all(copy: &ReadTransaction) -> Result<[u64; TABLES], StoreError> {
-    let mut counts = all_tables!(count_rows, copy);
-    counts[TABLES - 1] -= 1;
-    Ok(counts)
-}
-
-fn count_rows<K: Key + 'static, V: Value + 'static>(
+/// Whether both hold the same rows, byte by byte.
+fn is_same<K: Key + 'static, V: Value + 'static>(
+    from: &ReadTransaction,
     copy: &ReadTransaction,
     table: TableDefinition<'_, K, V>,
-) -> Result<u64, StoreError> {
-    let mut rows = 0;
-    for entry in copy.open_table(table)?.iter()? {
-        entry?;
-        rows += 1;
+) -> Result<bool, StoreError> {
+    let (from, copy) = (from.open_table(table)?, copy.open_table(table)?);
+    if from.len()? != copy.len()? {
+        return Ok(false);
     }
-    Ok(rows)
+    for (ours, theirs) in from.iter()?.zip(copy.iter()?) {
+        let ((key, value), (their_key, their_value)) = (ours?, theirs?);
+        let same = K::as_bytes(&key.value()).as_ref() == K::as_bytes(&their_key.value()).as_ref()
+            && V::as_bytes(&value.value()).as_ref() == V::as_bytes(&their_value.value()).as_ref();
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_copy(copy: &ReadTransaction) -> Result<bool, StoreError> {
+    Ok(copy.open_table(tables::META)?.get(COPY_KEY)?.is_some())
 }

@@ -9,7 +9,7 @@ use muster_protocol::{
     clock::HlcClock,
     control::ControlState,
     identity::{Identity, NodeId},
-    ids::{LogId, SpaceId, StreamId},
+    ids::{LogId, SpaceId, StreamId, hash},
     network::PeerName,
     sync::Height,
 };
@@ -17,8 +17,10 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::{
     StoreError,
+    append::capped,
     changes::Changes,
     rows::{self, ChannelRecord, JournalRecord, LogRow, SessionRecord, ThreadRecord},
+    schema,
     tables::{self, Short},
 };
 
@@ -34,7 +36,12 @@ pub(crate) struct LocalPeer {
 /// What the writer knows without reading: a function of the store's content, made when it is opened.
 pub(crate) struct Memory {
     pub(crate) identity: Arc<Identity>,
+    /// Under which this store writes, but for the spaces named below.
     pub(crate) incarnation: u64,
+    /// Where our first log was closed: the incarnation that followed.
+    pub(crate) incarnations: BTreeMap<SpaceId, u64>,
+    /// Random bytes of this opening of the store.
+    pub(crate) fresh: [u8; 24],
     pub(crate) clock: HlcClock,
     pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
     pub(crate) space_numbers: BTreeMap<SpaceId, u32>,
@@ -46,20 +53,28 @@ pub(crate) struct Memory {
     pub(crate) now_ms: u64,
 }
 
+impl Memory {
+    pub(crate) fn incarnation(&self, space: SpaceId) -> u64 {
+        self.incarnations.get(&space).copied().unwrap_or(self.incarnation)
+    }
+}
+
 /// A transaction in the making.
 pub struct Batch<'t> {
     pub(crate) memory: &'t mut Memory,
     pub(crate) changes: Changes,
+    meta: Table<'t, &'static str, Bytes>,
     pub(crate) control: Table<'t, &'static [u8; 12], Bytes>,
     pub(crate) spaces: Table<'t, &'static [u8; 32], u32>,
     pub(crate) ops: Table<'t, &'static [u8; 12], Bytes>,
     pub(crate) forks: Table<'t, u32, Bytes>,
     pub(crate) acks: Table<'t, &'static [u8; 36], u64>,
     pub(crate) timeline: Table<'t, &'static [u8; 24], Bytes>,
-    pub(crate) thread_order: Table<'t, &'static [u8; 72], u64>,
+    pub(crate) openings: Table<'t, &'static [u8; 72], Bytes>,
+    pub(crate) order: Table<'t, &'static [u8; 72], u64>,
     pub(crate) thread_recent: Table<'t, Bytes, &'static [u8; 16]>,
-    pub(crate) participants: Table<'t, &'static [u8; 32], ()>,
-    pub(crate) messages: Table<'t, &'static [u8; 20], Bytes>,
+    participants: Table<'t, &'static [u8; 32], u64>,
+    pub(crate) messages: Table<'t, &'static [u8; 93], Bytes>,
     pub(crate) agents: Table<'t, &'static [u8; 20], Bytes>,
     pub(crate) inbox: Table<'t, &'static [u8; 24], Bytes>,
     pub(crate) addresses: Table<'t, &'static [u8; 32], Bytes>,
@@ -75,13 +90,15 @@ impl<'t> Batch<'t> {
         Ok(Self {
             memory,
             changes: Changes::default(),
+            meta: txn.open_table(tables::META)?,
             control: txn.open_table(tables::CONTROL)?,
             spaces: txn.open_table(tables::SPACES)?,
             ops: txn.open_table(tables::OPS)?,
             forks: txn.open_table(tables::FORKS)?,
             acks: txn.open_table(tables::ACKS)?,
             timeline: txn.open_table(tables::TIMELINE)?,
-            thread_order: txn.open_table(tables::THREAD_ORDER)?,
+            openings: txn.open_table(tables::OPENINGS)?,
+            order: txn.open_table(tables::ORDER)?,
             thread_recent: txn.open_table(tables::THREAD_RECENT)?,
             participants: txn.open_table(tables::PARTICIPANTS)?,
             messages: txn.open_table(tables::MESSAGES)?,
@@ -98,12 +115,27 @@ impl<'t> Batch<'t> {
 
     /// Writes what was kept back; the commit follows.
     pub(crate) fn finish(mut self) -> Result<Changes, StoreError> {
+        self.cap_heights()?;
         self.logs.flush()?;
         self.channels.flush()?;
         self.threads.flush()?;
         self.sessions.flush()?;
         self.changes.last_event = self.memory.journal_next - 1;
         Ok(self.changes)
+    }
+
+    /// Of a log that was cut or frozen no more is told than counts.
+    fn cap_heights(&mut self) -> Result<(), StoreError> {
+        let mut spaces = std::mem::take(&mut self.changes.spaces);
+        for (space, change) in &mut spaces {
+            let Some(control) = self.control_state(*space) else { continue };
+            for height in change.heights.values_mut() {
+                let log = LogId { space: *space, author: height.author, incarnation: height.incarnation };
+                height.seq = self.log(&log)?.map_or(0, |row| capped(&row, &log, &control));
+            }
+        }
+        self.changes.spaces = spaces;
+        Ok(())
     }
 
     /// Unix milliseconds, as the newest writer of this batch said.
@@ -125,6 +157,17 @@ impl<'t> Batch<'t> {
     pub(crate) fn space_number(&self, space: SpaceId) -> Result<u32, StoreError> {
         let number = self.memory.space_numbers.get(&space).copied();
         number.ok_or(StoreError::Damaged("a space that is used was never begun"))
+    }
+
+    /// Begins another log of our own in a space, after the one of `closed`. It is random, because a twin of
+    /// this store, which is how most logs come to fork, does the same.
+    pub(crate) fn take_incarnation(&mut self, space: SpaceId, closed: u64) -> Result<u64, StoreError> {
+        let whole = hash("muster/incarnation/v1", &[&self.memory.fresh, &space.0, &closed.to_be_bytes()]);
+        let [a, b, c, d, e, f, g, h, ..] = whole;
+        let incarnation = u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1);
+        self.meta.insert(schema::incarnation_key(space).as_str(), &incarnation.to_be_bytes()[..])?;
+        self.memory.incarnations.insert(space, incarnation);
+        Ok(incarnation)
     }
 
     pub(crate) fn log(&mut self, log: &LogId) -> Result<Option<LogRow>, StoreError> {
@@ -194,7 +237,8 @@ impl<'t> Batch<'t> {
         stream: StreamId,
         thread: Short,
     ) -> Result<Option<ThreadRecord>, StoreError> {
-        self.threads.get(&tables::pair_key(stream.0, thread))
+        let record = self.threads.get(&tables::pair_key(stream.0, thread))?;
+        Ok(record.filter(|record| record.messages > 0))
     }
 
     pub(crate) fn put_thread(&mut self, stream: StreamId, thread: Short, record: ThreadRecord) {
@@ -220,10 +264,24 @@ impl<'t> Batch<'t> {
         Ok(())
     }
 
-    /// Adds a participant of a thread or channel; true when it was not one before.
+    /// Counts a message of a participant of a thread or channel; true when it is its first.
     pub(crate) fn participates(&mut self, of: Short, peer: &str) -> Result<bool, StoreError> {
         let key = tables::pair_key(of, tables::short(b"peer", peer));
-        Ok(self.participants.insert(&key, ())?.is_none())
+        let before = self.participants.get(&key)?.map_or(0, |messages| messages.value());
+        self.participants.insert(&key, before + 1)?;
+        Ok(before == 0)
+    }
+
+    /// Takes a message of a participant back; true when it was its last.
+    pub(crate) fn participates_less(&mut self, of: Short, peer: &str) -> Result<bool, StoreError> {
+        let key = tables::pair_key(of, tables::short(b"peer", peer));
+        let before = self.participants.get(&key)?.map_or(0, |messages| messages.value());
+        if before > 1 {
+            self.participants.insert(&key, before - 1)?;
+        } else {
+            self.participants.remove(&key)?;
+        }
+        Ok(before == 1)
     }
 }
 

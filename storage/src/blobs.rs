@@ -67,7 +67,9 @@ impl Blobs {
         fs::create_dir_all(folder)?;
         fs::rename(&blob.path, &path)?;
         blob.kept = true;
-        File::open(folder)?.sync_all()?; // the name has to survive too
+        // The name has to survive too, and the folder's.
+        File::open(folder)?.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
         Ok((id, blob.bytes))
     }
 

@@ -1,15 +1,18 @@
 //! Writing and taking in the control log.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use muster_protocol::{
     ask::{AdminRefusal, SignedQuestion},
     cbor::Bytes,
-    control::{ControlState, Entry, Genesis, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, Role},
+    content::Content,
+    control::{
+        ControlState, Entry, Genesis, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, Role, RoleSet,
+    },
     identity::NodeId,
     ids::{LogId, OpId, SpaceId, StreamId},
     limits,
-    operation::{Draft, Operation, Place},
+    operation::{Draft, Kind, Operation, Place},
     sync::Report,
     ticket::{self, JoinRefusal, Ticket},
 };
@@ -39,17 +42,23 @@ impl Batch<'_> {
         };
         let draft = Draft { kind, stream: StreamId::SPACE, body };
         let op = Operation::sign(&self.memory.identity, place, draft);
-        self.begin_space(&op)
+        let space = self.begin_space(&op)?;
+        space.ok_or(StoreError::Damaged("a workspace was founded twice, or for another node"))
     }
 
     /// Takes a space in whose genesis we trust because a ticket led to it, or we made it. Idempotent.
-    pub fn begin_space(&mut self, genesis: &Operation) -> Result<SpaceId, StoreError> {
+    /// `None` when it is no genesis, or when another space goes by its workspace's id already: whoever
+    /// founds a workspace chooses the id, and must not get what was meant for another.
+    pub fn begin_space(&mut self, genesis: &Operation) -> Result<Option<SpaceId>, StoreError> {
         let space = genesis.header().space;
         if self.memory.space_numbers.contains_key(&space) {
-            return Ok(space);
+            return Ok(Some(space));
         }
-        let state = ControlState::begin(genesis)
-            .map_err(|_| StoreError::Damaged("a genesis that was checked is bad"))?;
+        let Ok(state) = ControlState::begin(genesis) else { return Ok(None) };
+        let id = state.genesis().workspace;
+        if self.memory.controls.values().any(|control| control.genesis().workspace == id) {
+            return Ok(None);
+        }
         let number = u32::try_from(self.memory.space_numbers.len() + 1)
             .map_err(|_| StoreError::Damaged("more spaces than can be counted"))?;
         self.spaces.insert(&space.0, number)?;
@@ -58,7 +67,7 @@ impl Batch<'_> {
         self.memory.controls.insert(space, Arc::new(state));
         self.changes.space(space).control = true;
         self.note_control(space, 1, "workspace")?;
-        Ok(space)
+        Ok(Some(space))
     }
 
     /// Decides: appends an entry to the control log of a workspace whose home this node is.
@@ -74,34 +83,40 @@ impl Batch<'_> {
             control_height: control.height(),
         };
         let op = Operation::sign(&self.memory.identity, place, Draft { kind, stream: StreamId::SPACE, body });
-        self.take_entry(control, &op).map(|taken| taken.unwrap_or(control.height()))
+        let taken = self.take_entry(control.space(), &op)?;
+        taken.ok_or(StoreError::Damaged("what the home decides does not continue its control log"))
     }
 
     /// Takes the next entry; `None` when it is not the next one.
-    fn take_entry(&mut self, control: &ControlState, op: &Operation) -> Result<Option<u64>, StoreError> {
-        let mut next = control.clone();
-        let Ok(entry) = next.apply(op) else { return Ok(None) };
-        let (space, height) = (control.space(), next.height());
+    fn take_entry(&mut self, space: SpaceId, op: &Operation) -> Result<Option<u64>, StoreError> {
+        let Some(state) = self.memory.controls.get_mut(&space) else { return Ok(None) };
+        if op.header().seq != state.height() + 1 {
+            return Ok(None);
+        }
+        // Two kinds look back. For the others the state is changed in place, once it is this batch's own copy.
+        let looks_back = matches!(op.header().kind, Kind::MEMBER_REMOVED | Kind::ROLE_SET);
+        let before = looks_back.then(|| state.clone());
+        let Ok(entry) = Arc::make_mut(state).apply(op) else { return Ok(None) };
+        let after = state.clone();
         let number = self.space_number(space)?;
-        self.control.insert(&tables::control_key(number, height), op.encode().as_slice())?;
+        self.control.insert(&tables::control_key(number, op.header().seq), op.encode().as_slice())?;
         self.changes.space(space).control = true;
-        self.memory.controls.insert(space, Arc::new(next.clone()));
-        let kind = match &entry {
-            Entry::MemberRemoved(removed) => {
-                self.recount(control, &next, removed.node)?;
+        let kind = match (&entry, &before) {
+            (Entry::MemberRemoved(removed), Some(before)) => {
+                self.void_cut_off(before, &after, removed.node)?;
                 "member_removed"
             }
-            Entry::RoleSet(set) => {
-                self.recount(control, &next, set.node)?;
+            (Entry::RoleSet(set), Some(before)) => {
+                self.recount(before, &after, set)?;
                 "role_set"
             }
-            Entry::MemberAdded(_) => "member_added",
-            Entry::InviteCreated(_) => "invite_created",
-            Entry::InviteRevoked(_) => "invite_revoked",
-            Entry::Genesis(_) => "workspace",
+            (Entry::MemberAdded(_), _) => "member_added",
+            (Entry::InviteCreated(_), _) => "invite_created",
+            (Entry::InviteRevoked(_), _) => "invite_revoked",
+            _ => "workspace",
         };
-        self.note_control(space, height, kind)?;
-        Ok(Some(height))
+        self.note_control(space, op.header().seq, kind)?;
+        Ok(Some(op.header().seq))
     }
 
     fn note_control(&mut self, space: SpaceId, height: u64, kind: &str) -> Result<(), StoreError> {
@@ -116,8 +131,8 @@ impl Batch<'_> {
         })
     }
 
-    /// After a removal or a change of role: what no longer counts loses its effect.
-    fn recount(
+    /// After a removal: what the home had not seen loses its effect.
+    fn void_cut_off(
         &mut self,
         before: &ControlState,
         after: &ControlState,
@@ -125,16 +140,32 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         for (incarnation, row) in self.logs_of(after.space(), node)? {
             let log = LogId { space: after.space(), author: node, incarnation };
-            let applied = capped(&row, &log, before);
-            let counts = capped(&row, &log, after);
-            self.void_between(after, &row, counts, applied)?;
-            for seq in 1..=counts {
-                // Whoever lost the right to write loses what they wrote without it.
-                let rights = |control: &ControlState| {
-                    control.role_at(&log, seq, row.control_height).is_some_and(Role::writes)
+            self.void_between(after, &row, capped(&row, &log, after), capped(&row, &log, before))?;
+        }
+        Ok(())
+    }
+
+    /// After a change of role: what the home had not seen counts as the new role allows.
+    fn recount(
+        &mut self,
+        before: &ControlState,
+        after: &ControlState,
+        set: &RoleSet,
+    ) -> Result<(), StoreError> {
+        let seen: BTreeMap<u64, u64> = set.cut_offs.iter().copied().collect();
+        for (incarnation, row) in self.logs_of(after.space(), set.node)? {
+            let log = LogId { space: after.space(), author: set.node, incarnation };
+            let unseen = seen.get(&incarnation).map_or(1, |last| last.saturating_add(1));
+            for seq in unseen..=capped(&row, &log, after) {
+                let at = At { log: row.number, seq };
+                let op = self.op(at)?;
+                let writes = |control: &ControlState| {
+                    control.role_at(&log, seq, op.header().control_height).is_some_and(Role::writes)
                 };
-                if rights(before) && !rights(after) {
-                    self.void_between(after, &row, seq - 1, seq)?;
+                match (writes(before), writes(after)) {
+                    (true, false) => self.void_op(after, &op, at)?,
+                    (false, true) => self.take_effect(after, &op, Content::read(&op, after), at)?,
+                    _ => {}
                 }
             }
         }
@@ -145,8 +176,7 @@ impl Batch<'_> {
     pub fn append_control(&mut self, space: SpaceId, entries: Vec<Operation>) -> Result<Report, StoreError> {
         let mut report = Report::of(space);
         for op in entries {
-            let Some(control) = self.control_state(space) else { break };
-            report.control_grew |= self.take_entry(&control, &op)?.is_some();
+            report.control_grew |= self.take_entry(space, &op)?.is_some();
         }
         Ok(report)
     }
@@ -261,7 +291,7 @@ impl Batch<'_> {
             let log = LogId { space: control.space(), author: node, incarnation };
             cut_offs.push((incarnation, capped(&row, &log, control)));
         }
-        // The newest lives of a store come last; older ones beyond the limit count as unseen.
+        // The longest come first; those beyond the limit count as unseen.
         cut_offs.sort_by_key(|(_, seq)| std::cmp::Reverse(*seq));
         cut_offs.truncate(limits::CUTOFFS_MAX);
         Ok(cut_offs)

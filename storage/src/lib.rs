@@ -47,11 +47,13 @@ pub mod crash;
 mod error;
 mod local;
 mod messages;
+mod overlay;
 mod read;
 mod rows;
 mod schema;
 mod store;
 mod tables;
+mod void;
 mod writer;
 
 pub use append::Prepared;

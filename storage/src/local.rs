@@ -156,7 +156,12 @@ impl Batch<'_> {
         record.inbox_waiting += 1;
         let overflow = record.inbox_waiting > self.memory.inbox_depth;
         if overflow {
-            self.inbox.remove(&tables::inbox_key(inbox, record.inbox_first))?;
+            // The first may have left before it was read: its message was taken back.
+            while self.inbox.remove(&tables::inbox_key(inbox, record.inbox_first))?.is_none()
+                && record.inbox_first < record.inbox_next
+            {
+                record.inbox_first += 1;
+            }
             record.inbox_first += 1;
             record.inbox_waiting -= 1;
         }

@@ -1,12 +1,15 @@
 //! Messages: sending them, and what they change in the tables people read from.
 
+use std::ops::RangeInclusive;
+
 use muster_protocol::{
-    cbor::{Bytes16, Bytes32},
+    cbor::{self, Bytes},
     content::ChannelOpened,
     control::{ControlState, Role},
     ids::{SpaceId, StreamId},
+    limits,
     network::{ChannelName, Container, Envelope, Kind, ThreadId, delivery},
-    operation::{self, Draft, Operation},
+    operation::{self, Draft, Header, Operation},
 };
 use redb::ReadableTable;
 use serde_json::{Map, Value};
@@ -16,7 +19,7 @@ use crate::{
     batch::Batch,
     changes::MessageChange,
     rows::{self, At, ChannelRecord, JournalRecord, MessageRecord, ThreadRecord, TimelineRow},
-    tables::{self, Short},
+    tables::{self, Rank, Short},
 };
 
 /// What became of a message that a session of this node sends.
@@ -44,7 +47,7 @@ pub(crate) fn kind_counts(record: &ChannelRecord) -> Vec<(Kind, u64)> {
     KIND_ORDER.into_iter().zip(record.kinds).filter(|(_, count)| *count > 0).collect()
 }
 
-fn kind_index(kind: Kind) -> usize {
+pub(crate) fn kind_index(kind: Kind) -> usize {
     KIND_ORDER.iter().position(|known| *known == kind).expect("all kinds stand in the order of N-115")
 }
 
@@ -52,12 +55,8 @@ pub(crate) fn thread_key(stream: StreamId, thread: &ThreadId) -> Short {
     tables::short(&stream.0, thread.as_str())
 }
 
-fn sender_key(peer: &str) -> Bytes16 {
-    Bytes16(tables::short(b"sender", peer))
-}
-
-pub(crate) fn message_key(space: u32, id: &str) -> [u8; 20] {
-    tables::named_key(space, tables::short(b"message", id))
+fn sender_key(envelope: &Envelope) -> Short {
+    tables::short(b"sender", envelope.from.as_str())
 }
 
 impl Batch<'_> {
@@ -98,40 +97,62 @@ impl Batch<'_> {
         Ok(true)
     }
 
+    /// What was sent before under the id of a message that a session of this node wants to send.
     fn sent_before(
         &mut self,
         space: SpaceId,
         envelope: &Envelope,
     ) -> Result<Option<SendOutcome>, StoreError> {
-        let number = self.space_number(space)?;
-        let taken = self.message_records(number, envelope.id.as_str())?;
-        let sender = sender_key(envelope.from.as_str());
-        for record in &taken {
-            let Some(at) = self.timeline_at(record.stream, record.sequence)? else { continue };
-            let stored = self.op(at)?;
-            let Some(before) = stored.body().and_then(|body| Envelope::parse(body).ok()) else { continue };
-            if record.sender == sender {
-                let same = same_message(&before, envelope);
-                return Ok(Some(if same { SendOutcome::Repeated } else { SendOutcome::Conflict }));
-            }
-            if stored.header().author == self.me() {
-                return Ok(Some(SendOutcome::Conflict)); // another session of this node
-            }
+        let (number, id) = (self.space_number(space)?, envelope.id.as_str());
+        let own = tables::copies_range(number, id, true, sender_key(envelope));
+        if let Some((_, record)) = self.first_message(own)? {
+            let same = same_message(&self.envelope_at(record.at)?.0, envelope);
+            return Ok(Some(if same { SendOutcome::Repeated } else { SendOutcome::Conflict }));
         }
-        Ok(None)
+        // Local ones come first. A stranger's id is no conflict: nobody can burn the ids of others (N-89).
+        let any = self.first_message(tables::message_range(number, id))?;
+        let other_session = any.is_some_and(|(key, _)| tables::message_is_local(&key));
+        Ok(other_session.then_some(SendOutcome::Conflict))
     }
 
-    fn message_records(&self, space: u32, id: &str) -> Result<Vec<MessageRecord>, StoreError> {
-        let row = self.messages.get(&message_key(space, id))?;
-        row.map_or(Ok(Vec::new()), |row| rows::read(row.value()))
+    pub(crate) fn first_message(
+        &self,
+        range: RangeInclusive<[u8; 93]>,
+    ) -> Result<Option<([u8; 93], MessageRecord)>, StoreError> {
+        let first = self.messages.range::<&[u8; 93]>(range.start()..=range.end())?.next().transpose()?;
+        first.map(|(key, row)| Ok((*key.value(), rows::read(row.value())?))).transpose()
     }
 
-    fn timeline_at(&self, stream: StreamId, sequence: u64) -> Result<Option<At>, StoreError> {
-        let row = self.timeline.get(&tables::timeline_key(stream, sequence))?;
-        row.map(|row| rows::read::<TimelineRow>(row.value()).map(|row| row.at)).transpose()
+    pub(crate) fn message_key(
+        &self,
+        space: SpaceId,
+        header: &Header,
+        envelope: &Envelope,
+    ) -> Result<[u8; 93], StoreError> {
+        let (number, local) = (self.space_number(space)?, header.author == self.me());
+        let rank = tables::rank(header);
+        Ok(tables::message_key(number, envelope.id.as_str(), local, sender_key(envelope), &rank))
     }
 
-    /// The effect of a message: its place in the timeline, counters, inboxes, the event.
+    /// The copy that counts of all that the sender sent under the id of this one.
+    pub(crate) fn copy_that_counts(
+        &self,
+        space: SpaceId,
+        header: &Header,
+        envelope: &Envelope,
+    ) -> Result<Option<([u8; 93], MessageRecord)>, StoreError> {
+        let (number, local) = (self.space_number(space)?, header.author == self.me());
+        let range = tables::copies_range(number, envelope.id.as_str(), local, sender_key(envelope));
+        self.first_message(range)
+    }
+
+    pub(crate) fn put_message(&mut self, key: &[u8; 93], record: MessageRecord) -> Result<(), StoreError> {
+        self.messages.insert(key, rows::write(&record).as_slice())?;
+        Ok(())
+    }
+
+    /// The effect of a message: its place in the timeline, counters, inboxes, the event. A sender's second
+    /// message under one id has none (N-83); which one is second is for people's order to say, not for arrival.
     pub(crate) fn apply_envelope(
         &mut self,
         control: &ControlState,
@@ -140,38 +161,50 @@ impl Batch<'_> {
         at: At,
     ) -> Result<(), StoreError> {
         let (space, stream) = (control.space(), op.header().stream);
-        let number = self.space_number(space)?;
+        let key = self.message_key(space, op.header(), envelope)?;
+        match self.copy_that_counts(space, op.header(), envelope)? {
+            Some((first, _)) if first < key => {
+                return self.put_message(&key, MessageRecord { at, stream, sequence: 0 });
+            }
+            Some((second, record)) => {
+                self.take_back(space, record)?;
+                self.put_message(&second, MessageRecord { sequence: 0, ..record })?;
+            }
+            None => {}
+        }
+        let sequence = self.count_message(space, op, envelope, at)?;
+        self.put_message(&key, MessageRecord { at, stream, sequence })
+    }
+
+    /// Lets a message count; answers with its place in the timeline.
+    pub(crate) fn count_message(
+        &mut self,
+        space: SpaceId,
+        op: &Operation,
+        envelope: &Envelope,
+        at: At,
+    ) -> Result<u64, StoreError> {
+        let stream = op.header().stream;
         let mut channel =
             self.channel(space, stream)?.unwrap_or_else(|| ChannelRecord::new(envelope.channel.as_str()));
         channel.last_sequence += 1;
         let sequence = channel.last_sequence;
-
-        let mut taken = self.message_records(number, envelope.id.as_str())?;
-        let sender = sender_key(envelope.from.as_str());
-        let repeated = taken.iter().any(|record| record.sender == sender);
         let local = op.header().author == self.me();
-        let change = if repeated { None } else { Some(self.deliver(space, stream, envelope, local, at)?) };
-
-        let session = match &change {
-            Some(_) if local => {
-                muster_protocol::session::session_of(&envelope.from).unwrap_or_default().to_owned()
-            }
-            Some(change) => change.inboxes.first().cloned().unwrap_or_default(),
-            None => String::new(),
+        let change = self.deliver(space, stream, envelope, local, at)?;
+        let session = if local {
+            muster_protocol::session::session_of(&envelope.from).unwrap_or_default().to_owned()
+        } else {
+            change.inboxes.first().cloned().unwrap_or_default()
         };
-        let row = TimelineRow { at, void: repeated, session };
+        let row = TimelineRow { at, void: false, session };
         self.timeline.insert(&tables::timeline_key(stream, sequence), rows::write(&row).as_slice())?;
-        let Some(change) = change else { return self.put_channel(space, stream, channel) };
 
-        taken.push(MessageRecord { sender, stream, sequence });
-        self.messages.insert(&message_key(number, envelope.id.as_str()), rows::write(&taken).as_slice())?;
         self.count_in_channel(&mut channel, stream, op, envelope)?;
         if let Some(Container::Thread(thread)) = &envelope.container {
-            let opened = self.count_in_thread(stream, thread, op, envelope, sequence)?;
-            channel.threads += u64::from(opened);
+            channel.threads += u64::from(self.count_in_thread(stream, thread, op, envelope, sequence)?);
         }
         self.put_channel(space, stream, channel)?;
-        let at_ms = self.now_ms();
+        let (number, at_ms) = (self.space_number(space)?, self.now_ms());
         self.journal(&JournalRecord {
             kind: "message".to_owned(),
             space: number,
@@ -180,7 +213,7 @@ impl Batch<'_> {
             data: String::new(),
         })?;
         self.changes.messages.push(change);
-        Ok(())
+        Ok(sequence)
     }
 
     fn count_in_channel(
@@ -190,6 +223,7 @@ impl Batch<'_> {
         op: &Operation,
         envelope: &Envelope,
     ) -> Result<(), StoreError> {
+        channel.messages += 1;
         for peer in [Some(&envelope.from), envelope.to.as_ref()].into_iter().flatten() {
             channel.participants += u64::from(self.participates(stream.0, peer.as_str())?);
         }
@@ -197,10 +231,10 @@ impl Batch<'_> {
             return Ok(());
         }
         channel.kinds[kind_index(envelope.kind)] += 1;
-        if op.header().hlc >= channel.last_hlc {
-            channel.last_hlc = op.header().hlc;
-            channel.last_activity_s = seconds(envelope);
-            channel.last_preview = envelope.preview();
+        let rank = tables::rank(op.header());
+        self.order.insert(&tables::order_key(stream.0, &rank), channel.last_sequence)?;
+        if rank[..] > channel.last_rank.0[..] {
+            channel.newest_is(envelope, &rank);
         }
         Ok(())
     }
@@ -215,63 +249,41 @@ impl Batch<'_> {
         sequence: u64,
     ) -> Result<bool, StoreError> {
         let key = thread_key(stream, thread);
-        let header = op.header();
-        let order = tables::order_key(key, header.hlc, header.author, header.incarnation, header.seq);
-        self.thread_order.insert(&order, sequence)?;
+        let rank = tables::rank(op.header());
+        self.order.insert(&tables::order_key(key, &rank), sequence)?;
         let known = self.thread(stream, key)?;
         let opened = known.is_none();
-        let mut record = known.unwrap_or_else(|| ThreadRecord {
-            thread_id: thread.as_str().to_owned(),
-            root_message_id: String::new(),
-            root_hlc: muster_protocol::clock::Hlc(u64::MAX),
-            root_author: Bytes32([0xff; 32]),
-            title: String::new(),
-            opened_by: String::new(),
-            opened_s: 0,
-            messages: 0,
-            participants: 0,
-            last_activity_s: 0,
-            last_preview: String::new(),
-            last_hlc: muster_protocol::clock::Hlc(0),
-        });
-        let author = Bytes32(*header.author.as_bytes());
-        if (header.hlc, author) < (record.root_hlc, record.root_author) {
-            (record.root_hlc, record.root_author) = (header.hlc, author);
-            record.root_message_id = envelope.id.as_str().to_owned();
-            record.title = envelope.preview();
-            record.opened_by = envelope.from.as_str().to_owned();
-            record.opened_s = seconds(envelope);
+        let mut record = known.unwrap_or_else(|| ThreadRecord::new(thread.as_str()));
+        if opened || rank[..] < record.root_rank.0[..] {
+            record.root_is(envelope, &rank);
         }
         record.messages += 1;
         record.participants += u64::from(self.participates(key, envelope.from.as_str())?);
-        if header.hlc >= record.last_hlc {
-            record.last_hlc = header.hlc;
-            record.last_preview = envelope.preview();
-            let active_s = seconds(envelope);
-            self.move_recent(stream, key, &record, active_s, opened)?;
-            record.last_activity_s = active_s;
+        if rank[..] > record.last_rank.0[..] {
+            if !opened {
+                self.leave_recent(stream, &record)?;
+            }
+            record.newest_is(envelope, &rank);
+            self.enter_recent(stream, key, &record)?;
         }
         self.put_thread(stream, key, record);
         Ok(opened)
     }
 
-    fn move_recent(
+    pub(crate) fn leave_recent(&mut self, stream: StreamId, record: &ThreadRecord) -> Result<(), StoreError> {
+        let key = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
+        self.thread_recent.remove(key.as_slice())?;
+        Ok(())
+    }
+
+    pub(crate) fn enter_recent(
         &mut self,
         stream: StreamId,
-        key: Short,
+        thread: Short,
         record: &ThreadRecord,
-        active_s: u64,
-        opened: bool,
     ) -> Result<(), StoreError> {
-        if !opened && record.last_activity_s == active_s {
-            return Ok(());
-        }
-        if !opened {
-            let old = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
-            self.thread_recent.remove(old.as_slice())?;
-        }
-        self.thread_recent
-            .insert(tables::recent_key(stream, active_s, &record.thread_id).as_slice(), &key)?;
+        let key = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
+        self.thread_recent.insert(key.as_slice(), &thread)?;
         Ok(())
     }
 
@@ -313,22 +325,13 @@ impl Batch<'_> {
         control: &ControlState,
         op: &Operation,
         name: &ChannelName,
-        opened: ChannelOpened,
+        at: At,
     ) -> Result<(), StoreError> {
         let (space, stream) = (control.space(), op.header().stream);
-        let mut channel = self.channel(space, stream)?.unwrap_or_else(|| ChannelRecord::new(name.as_str()));
-        let header = op.header();
-        let author = Bytes32(*header.author.as_bytes());
-        if (header.hlc, author) >= (channel.purpose_hlc, channel.purpose_author) {
-            (channel.purpose_hlc, channel.purpose_author) = (header.hlc, author);
-            channel.purpose = opened.purpose;
-        }
-        if header.hlc < channel.created_hlc {
-            channel.created_hlc = header.hlc;
-            channel.created_by = opened.created_by;
-            channel.created_ms = header.hlc.ms();
-        }
-        self.put_channel(space, stream, channel)?;
+        let key = tables::order_key(stream.0, &tables::rank(op.header()));
+        self.openings.insert(&key, rows::write(&at).as_slice())?;
+        let channel = self.channel(space, stream)?.unwrap_or_else(|| ChannelRecord::new(name.as_str()));
+        self.describe_channel(space, stream, channel)?;
         let (number, at_ms) = (self.space_number(space)?, self.now_ms());
         let data = serde_json::json!({ "channel": name.as_str() }).to_string();
         self.journal(&JournalRecord {
@@ -340,90 +343,70 @@ impl Batch<'_> {
         })
     }
 
-    /// Takes back the effect of a message whose operation no longer counts. Its sequence stays its own.
-    pub(crate) fn void_op(
+    /// Purpose and creation of a channel, from the openings that count.
+    pub(crate) fn describe_channel(
         &mut self,
-        control: &ControlState,
-        op: &Operation,
-        at: At,
+        space: SpaceId,
+        stream: StreamId,
+        mut channel: ChannelRecord,
     ) -> Result<(), StoreError> {
-        let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(()) };
-        let (space, stream, header) = (control.space(), op.header().stream, op.header());
-        let number = self.space_number(space)?;
-        let taken = self.message_records(number, envelope.id.as_str())?;
-        let mut sequence = None;
-        for record in &taken {
-            if self.timeline_at(record.stream, record.sequence)? == Some(at) {
-                sequence = Some(record.sequence);
-            }
-        }
-        let Some(sequence) = sequence else { return Ok(()) }; // it had no effect
-        let row = TimelineRow { at, void: true, session: String::new() };
-        self.timeline.insert(&tables::timeline_key(stream, sequence), rows::write(&row).as_slice())?;
-        let left: Vec<_> = taken.into_iter().filter(|record| record.sequence != sequence).collect();
-        self.messages.insert(&message_key(number, envelope.id.as_str()), rows::write(&left).as_slice())?;
-        if let Some(mut channel) = self.channel(space, stream)?
-            && !envelope.is_directed()
-        {
-            let count = &mut channel.kinds[kind_index(envelope.kind)];
-            *count = count.saturating_sub(1);
-            self.put_channel(space, stream, channel)?;
-        }
-        if let Some(Container::Thread(thread)) = &envelope.container {
-            let key = thread_key(stream, thread);
-            let order = tables::order_key(key, header.hlc, header.author, header.incarnation, header.seq);
-            self.thread_order.remove(&order)?;
-            self.recount_thread(space, stream, key)?;
-        }
-        Ok(())
-    }
-
-    /// Root and newest message of a thread that lost one; a thread without messages is gone.
-    fn recount_thread(&mut self, space: SpaceId, stream: StreamId, key: Short) -> Result<(), StoreError> {
-        let Some(mut record) = self.thread(stream, key)? else { return Ok(()) };
-        record.messages = record.messages.saturating_sub(1);
-        let (from, to) = ([&key[..], &[0; 56]].concat(), [&key[..], &[0xff; 56]].concat());
-        let (from, to): ([u8; 72], [u8; 72]) = match (from.try_into(), to.try_into()) {
-            (Ok(from), Ok(to)) => (from, to),
-            _ => return Err(StoreError::Damaged("a thread key has another length than it was made with")),
-        };
         let ends = {
-            let mut range = self.thread_order.range::<&[u8; 72]>(&from..=&to)?;
-            let first = range.next().transpose()?.map(|(_, sequence)| sequence.value());
-            let last = range.next_back().transpose()?.map(|(_, sequence)| sequence.value());
+            let range = tables::order_range(stream.0);
+            let mut openings = self.openings.range::<&[u8; 72]>(range.start()..=range.end())?;
+            let first =
+                openings.next().transpose()?.map(|(_, at)| rows::read::<At>(at.value())).transpose()?;
+            let last =
+                openings.next_back().transpose()?.map(|(_, at)| rows::read::<At>(at.value())).transpose()?;
             first.map(|first| (first, last.unwrap_or(first)))
         };
-        let old = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
-        self.thread_recent.remove(old.as_slice())?;
+        (channel.created_by, channel.created_ms, channel.purpose) = Default::default();
         if let Some((first, last)) = ends {
-            let (root, root_op) = self.message_at(stream, first)?;
-            record.root_message_id = root.id.as_str().to_owned();
-            (record.root_hlc, record.root_author) =
-                (root_op.header().hlc, Bytes32(*root_op.header().author.as_bytes()));
-            record.title = root.preview();
-            record.opened_by = root.from.as_str().to_owned();
-            record.opened_s = seconds(&root);
-            let (newest, newest_op) = self.message_at(stream, last)?;
-            record.last_hlc = newest_op.header().hlc;
-            record.last_activity_s = seconds(&newest);
-            record.last_preview = newest.preview();
-            let recent = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
-            self.thread_recent.insert(recent.as_slice(), &key)?;
-        } else if let Some(mut channel) = self.channel(space, stream)? {
-            channel.threads = channel.threads.saturating_sub(1);
-            self.put_channel(space, stream, channel)?;
+            let (created, header) = self.opening_at(first)?;
+            (channel.created_by, channel.created_ms) = (created.created_by, header.hlc.ms());
+            channel.purpose = self.opening_at(last)?.0.purpose;
         }
-        self.put_thread(stream, key, record);
-        Ok(())
+        self.put_channel(space, stream, channel)
     }
 
-    fn message_at(&self, stream: StreamId, sequence: u64) -> Result<(Envelope, Operation), StoreError> {
-        let at = self
-            .timeline_at(stream, sequence)?
-            .ok_or(StoreError::Damaged("a message is not in its timeline"))?;
+    fn opening_at(&self, at: At) -> Result<(ChannelOpened, Header), StoreError> {
+        let op = self.op(at)?;
+        let opened = op.body().and_then(|body| cbor::decode(body, limits::BODY_BYTES_MAX).ok());
+        let opened = opened.ok_or(StoreError::Damaged("an opening that took effect cannot be read"))?;
+        Ok((opened, op.header().clone()))
+    }
+
+    pub(crate) fn envelope_at(&self, at: At) -> Result<(Envelope, Operation), StoreError> {
         let op = self.op(at)?;
         let envelope = op.body().and_then(|body| Envelope::parse(body).ok());
         Ok((envelope.ok_or(StoreError::Damaged("a message that took effect cannot be read"))?, op))
+    }
+}
+
+impl ChannelRecord {
+    pub(crate) fn newest_is_none(&mut self) {
+        (self.last_rank, self.last_activity_s, self.last_preview) = Default::default();
+    }
+
+    pub(crate) fn newest_is(&mut self, envelope: &Envelope, rank: &Rank) {
+        self.last_rank = Bytes(rank.to_vec());
+        self.last_activity_s = seconds(envelope);
+        self.last_preview = envelope.preview();
+    }
+}
+
+impl ThreadRecord {
+    pub(crate) fn root_is(&mut self, envelope: &Envelope, rank: &Rank) {
+        self.root_rank = Bytes(rank.to_vec());
+        self.root_message_id = envelope.id.as_str().to_owned();
+        self.title = envelope.preview();
+        self.opened_by = envelope.from.as_str().to_owned();
+        self.opened_s = seconds(envelope);
+    }
+
+    pub(crate) fn newest_is(&mut self, envelope: &Envelope, rank: &Rank) {
+        self.last_rank = Bytes(rank.to_vec());
+        self.last_activity_s = seconds(envelope);
+        self.last_preview = envelope.preview();
     }
 }
 

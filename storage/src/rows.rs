@@ -3,7 +3,7 @@
 //! Stored values are CBOR arrays of fixed arity. A change of one of these types is a new schema version.
 
 use muster_protocol::{
-    cbor::{Bytes16, Bytes32},
+    cbor::Bytes,
     clock::Hlc,
     ids::{OpId, StreamId},
     log::Head,
@@ -73,20 +73,17 @@ pub(crate) struct ChannelRecord {
     pub(crate) created_by: String,
     /// Zero when nobody created it and it only has messages or sessions.
     pub(crate) created_ms: u64,
-    /// Which operation said the purpose: the newest wins, by time and author.
-    pub(crate) purpose_hlc: Hlc,
-    pub(crate) purpose_author: Bytes32,
-    /// Which operation created it: the oldest wins.
-    pub(crate) created_hlc: Hlc,
     pub(crate) last_sequence: u64,
+    /// Messages that count, directed ones too.
+    pub(crate) messages: u64,
     /// Public messages by kind, in the order of N-115.
     pub(crate) kinds: [u64; 6],
     pub(crate) participants: u64,
     pub(crate) threads: u64,
     pub(crate) last_activity_s: u64,
     pub(crate) last_preview: String,
-    /// Order of the message the two above come from.
-    pub(crate) last_hlc: Hlc,
+    /// Rank of the message the two above come from; empty when there is none.
+    pub(crate) last_rank: Bytes,
 }
 
 impl ChannelRecord {
@@ -96,17 +93,20 @@ impl ChannelRecord {
             purpose: String::new(),
             created_by: String::new(),
             created_ms: 0,
-            purpose_hlc: Hlc(0),
-            purpose_author: Bytes32([0; 32]),
-            created_hlc: Hlc(u64::MAX),
             last_sequence: 0,
+            messages: 0,
             kinds: [0; 6],
             participants: 0,
             threads: 0,
             last_activity_s: 0,
             last_preview: String::new(),
-            last_hlc: Hlc(0),
+            last_rank: Bytes(Vec::new()),
         }
+    }
+
+    /// Whether it was opened or has messages (N-112); it may have neither left.
+    pub(crate) fn exists(&self) -> bool {
+        self.created_ms > 0 || self.messages > 0
     }
 }
 
@@ -116,24 +116,44 @@ pub(crate) struct ThreadRecord {
     pub(crate) thread_id: String,
     /// The earliest message in people's order; it opened the thread.
     pub(crate) root_message_id: String,
-    pub(crate) root_hlc: Hlc,
-    pub(crate) root_author: Bytes32,
+    /// That message's rank.
+    pub(crate) root_rank: Bytes,
     pub(crate) title: String,
     pub(crate) opened_by: String,
     pub(crate) opened_s: u64,
+    /// None left means that it is gone.
     pub(crate) messages: u64,
     pub(crate) participants: u64,
     pub(crate) last_activity_s: u64,
     pub(crate) last_preview: String,
-    pub(crate) last_hlc: Hlc,
+    /// Rank of the newest message.
+    pub(crate) last_rank: Bytes,
 }
 
-/// A message id that is taken in a space, by whom, and where the message is. Several senders may use one id.
-#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+impl ThreadRecord {
+    pub(crate) fn new(thread_id: &str) -> Self {
+        Self {
+            thread_id: thread_id.to_owned(),
+            root_message_id: String::new(),
+            root_rank: Bytes(Vec::new()),
+            title: String::new(),
+            opened_by: String::new(),
+            opened_s: 0,
+            messages: 0,
+            participants: 0,
+            last_activity_s: 0,
+            last_preview: String::new(),
+            last_rank: Bytes(Vec::new()),
+        }
+    }
+}
+
+/// Where a message is. Of several that one sender sent with one id, the first in people's order counts.
+#[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
 pub(crate) struct MessageRecord {
-    /// `short` of the sending peer.
-    pub(crate) sender: Bytes16,
+    pub(crate) at: At,
     pub(crate) stream: StreamId,
+    /// Its place in the stream's timeline; zero when it repeats another and has none.
     pub(crate) sequence: u64,
 }
 

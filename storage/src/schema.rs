@@ -1,11 +1,14 @@
 //! The version of the file, and the life of the store in it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use muster_protocol::{identity::NodeId, ids::StoreId};
+use muster_protocol::{
+    identity::NodeId,
+    ids::{SpaceId, StoreId},
+};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
-use crate::{StoreError, error::OpenError, store::open_error, tables};
+use crate::{StoreError, error::OpenError, overlay::Overlay, store::open_error, tables};
 
 /// The schema this program writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -17,6 +20,13 @@ const INCARNATION_KEY: &str = "incarnation";
 /// Set in a copy: whoever opens it takes a new id and a new incarnation.
 pub(crate) const COPY_KEY: &str = "copy";
 
+/// Where the incarnation is kept that followed a closed log of ours in a space.
+const SPACE_INCARNATION: &str = "incarnation/";
+
+pub(crate) fn incarnation_key(space: SpaceId) -> String {
+    format!("{SPACE_INCARNATION}{space}")
+}
+
 /// One life of a store: what makes its cursors and its logs different from those of another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
@@ -24,23 +34,80 @@ pub(crate) struct Life {
     pub(crate) incarnation: u64,
 }
 
-/// Opens the file, and refuses one that a newer program made before anything in it is touched.
+/// The incarnations that followed closed logs, of those spaces.
+pub(crate) fn incarnations(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    spaces: impl Iterator<Item = SpaceId>,
+) -> Result<BTreeMap<SpaceId, u64>, StoreError> {
+    let mut found = BTreeMap::new();
+    for space in spaces {
+        if let Some(incarnation) = meta.get(incarnation_key(space).as_str())? {
+            let incarnation = incarnation.value().try_into();
+            let incarnation =
+                incarnation.map_err(|_| StoreError::Damaged("an incarnation cannot be read"))?;
+            found.insert(space, u64::from_be_bytes(incarnation));
+        }
+    }
+    Ok(found)
+}
+
+/// Opens the file, or makes it. One that a newer program made is refused before a byte of it changes.
 pub(crate) fn open_file(builder: &Builder, path: &Path) -> Result<Database, OpenError> {
-    builder.create(path).map_err(open_error)
+    if !path.try_exists().map_err(StoreError::File)? {
+        return create_file(builder, path);
+    }
+    match builder.open_read_only(path) {
+        Ok(db) => check_version(&db)?,
+        // It was not closed, and has to be repaired before it can be read.
+        Err(redb::DatabaseError::RepairAborted) => {
+            let file = std::fs::File::open(path).and_then(Overlay::new).map_err(StoreError::File)?;
+            check_version(&builder.create_with_backend(file).map_err(open_error)?)?;
+        }
+        Err(error) => return Err(open_error(error)),
+    }
+    builder.open(path).map_err(open_error)
+}
+
+/// Makes the file under another name first: redb cannot open one that a crash left half-made, so a name
+/// that exists has to be a whole database.
+fn create_file(builder: &Builder, path: &Path) -> Result<Database, OpenError> {
+    let mut half = path.as_os_str().to_owned();
+    half.push(".new");
+    let half = Path::new(&half);
+    let db = match builder.create(half) {
+        Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(OpenError::InUse),
+        Err(_) if half.exists() => {
+            std::fs::remove_file(half).map_err(StoreError::File)?;
+            builder.create(half).map_err(open_error)?
+        }
+        made => made.map_err(open_error)?,
+    };
+    std::fs::rename(half, path).map_err(StoreError::File)?;
+    sync_folder_of(path).map_err(StoreError::File)?;
+    Ok(db)
+}
+
+/// Makes the name of a file durable.
+pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Checks version and owner, makes the tables, and takes a new life where one is due.
 pub(crate) fn prepare(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Life, OpenError> {
-    if let Some(found) = read_version(db)?
-        && found > SCHEMA_VERSION
-    {
-        return Err(OpenError::Newer { found, known: SCHEMA_VERSION });
-    }
+    check_version(db)?;
     let life = take_life(db, node, fresh).map_err(OpenError::Store)?;
     life.ok_or(OpenError::OtherNode)
 }
 
-fn read_version(db: &Database) -> Result<Option<u32>, StoreError> {
+fn check_version(db: &impl ReadableDatabase) -> Result<(), OpenError> {
+    match read_version(db)? {
+        Some(found) if found > SCHEMA_VERSION => Err(OpenError::Newer { found, known: SCHEMA_VERSION }),
+        _ => Ok(()),
+    }
+}
+
+fn read_version(db: &impl ReadableDatabase) -> Result<Option<u32>, StoreError> {
     let txn = db.begin_read()?;
     let meta = match txn.open_table(tables::META) {
         Ok(meta) => meta,
@@ -66,6 +133,10 @@ fn take_life(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Option<Lif
         }
         let is_copy = meta.remove(COPY_KEY)?.is_some();
         let is_new = meta.get(STORE_KEY)?.is_none();
+        if is_copy {
+            // They are the original's to go on with.
+            meta.retain(|key, _| !key.starts_with(SPACE_INCARNATION))?;
+        }
         if is_new || is_copy {
             meta.insert(VERSION_KEY, SCHEMA_VERSION.to_be_bytes().as_slice())?;
             meta.insert(NODE_KEY, node.as_bytes().as_slice())?;
@@ -96,7 +167,8 @@ fn open_all(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(tables::CHANNELS)?;
     txn.open_table(tables::TIMELINE)?;
     txn.open_table(tables::THREADS)?;
-    txn.open_table(tables::THREAD_ORDER)?;
+    txn.open_table(tables::OPENINGS)?;
+    txn.open_table(tables::ORDER)?;
     txn.open_table(tables::THREAD_RECENT)?;
     txn.open_table(tables::PARTICIPANTS)?;
     txn.open_table(tables::MESSAGES)?;

@@ -44,7 +44,8 @@ pub struct Options {
     pub inbox_depth: usize,
     /// Write in the caller's thread, one commit each; see [`crate::writer`].
     pub inline: bool,
-    /// Random bytes for the ids that a new store, or a restored one, takes.
+    /// Random bytes, others at each opening: for the ids that a new store, a restored one, or a log that
+    /// follows a closed one takes.
     pub fresh: [u8; 24],
     /// Where blobs are kept.
     pub blobs: PathBuf,
@@ -120,6 +121,13 @@ struct Inner {
     acks: Arc<Mutex<BTreeMap<(NodeId, u32), u64>>>,
 }
 
+/// With the last handle the writer goes too, so that whoever opens the file next finds it free.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.writer.close();
+    }
+}
+
 impl Store {
     /// Opens or makes a store. It belongs to the node whose key is given.
     pub fn open(disk: Disk, identity: Arc<Identity>, options: &Options) -> Result<Self, OpenError> {
@@ -134,8 +142,7 @@ impl Store {
         let life = schema::prepare(&opened, identity.node(), &options.fresh)?;
         let db = Arc::new(opened);
         let node = identity.node();
-        let memory =
-            remember(&db, identity, life.incarnation, options.inbox_depth).map_err(OpenError::Store)?;
+        let memory = remember(&db, identity, life.incarnation, options).map_err(OpenError::Store)?;
         let published = Arc::new(Published::default());
         published.set(&memory, memory.journal_next - 1);
         let listener = Arc::new(OnceLock::new());
@@ -147,7 +154,7 @@ impl Store {
             failed: false,
         };
         let writer = if options.inline {
-            Writer::Inline(Mutex::new(committer))
+            Writer::inline(committer)
         } else {
             Writer::thread(committer).map_err(StoreError::File)?
         };
@@ -184,7 +191,8 @@ impl Store {
         self.inner.node
     }
 
-    /// The incarnation under which this node writes its logs now.
+    /// The incarnation under which this node writes its logs. Where such a log was closed, because this node
+    /// was removed or its log forked, the log that followed has another.
     pub fn incarnation(&self) -> u64 {
         self.inner.incarnation
     }
@@ -316,7 +324,7 @@ fn remember(
     db: &Database,
     identity: Arc<Identity>,
     incarnation: u64,
-    inbox_depth: usize,
+    options: &Options,
 ) -> Result<Memory, StoreError> {
     let txn = db.begin_read()?;
     let mut space_numbers = BTreeMap::new();
@@ -370,13 +378,15 @@ fn remember(
     Ok(Memory {
         identity,
         incarnation,
+        incarnations: schema::incarnations(&txn.open_table(tables::META)?, space_numbers.keys().copied())?,
+        fresh: options.fresh,
         clock: HlcClock::after(newest),
         controls,
         space_numbers,
         log_next,
         journal_next,
         local_peers,
-        inbox_depth: inbox_depth as u64,
+        inbox_depth: options.inbox_depth as u64,
         now_ms: 0,
     })
 }

@@ -15,19 +15,24 @@
 //! | `channels` | space number, stream | a channel and its counters |
 //! | `timeline` | stream, sequence | where the operation is, void or not |
 //! | `threads` | stream, thread key | a thread and its counters |
-//! | `thread_order` | thread key, time, author, incarnation, seq | sequence: people's order |
+//! | `openings` | stream, rank | where the operation is that opened the channel |
+//! | `order` | thread key or stream, rank | sequence: a thread's messages, a channel's public ones, in people's order |
 //! | `thread_recent` | stream, newest first, thread id | thread key |
-//! | `participants` | thread key or stream, peer | nothing: who ever spoke or was spoken to |
-//! | `messages` | space number, message id | who sent it and where it is |
+//! | `participants` | thread key or stream, peer | in how many messages it spoke or was spoken to |
+//! | `messages` | space number, message id, local or not, sender, rank | where the message is |
 //! | `agents`, `sessions` | space number, name or id | an agent, a session of this node |
 //! | `inbox` | session, arrival | sequence of a waiting message |
 //! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
+//!
+//! A *rank* is an operation's place in people's order: time, author, incarnation, seq.
+
+use std::ops::RangeInclusive;
 
 use muster_protocol::{
-    clock::Hlc,
     identity::NodeId,
     ids::{StreamId, hash},
+    operation::Header,
 };
 use redb::TableDefinition;
 
@@ -43,10 +48,11 @@ pub(crate) const ACKS: TableDefinition<&[u8; 36], u64> = TableDefinition::new("a
 pub(crate) const CHANNELS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("channels");
 pub(crate) const TIMELINE: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("timeline");
 pub(crate) const THREADS: TableDefinition<&[u8; 32], Bytes> = TableDefinition::new("threads");
-pub(crate) const THREAD_ORDER: TableDefinition<&[u8; 72], u64> = TableDefinition::new("thread_order");
+pub(crate) const OPENINGS: TableDefinition<&[u8; 72], Bytes> = TableDefinition::new("openings");
+pub(crate) const ORDER: TableDefinition<&[u8; 72], u64> = TableDefinition::new("order");
 pub(crate) const THREAD_RECENT: TableDefinition<Bytes, &[u8; 16]> = TableDefinition::new("thread_recent");
-pub(crate) const PARTICIPANTS: TableDefinition<&[u8; 32], ()> = TableDefinition::new("participants");
-pub(crate) const MESSAGES: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("messages");
+pub(crate) const PARTICIPANTS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("participants");
+pub(crate) const MESSAGES: TableDefinition<&[u8; 93], Bytes> = TableDefinition::new("messages");
 pub(crate) const AGENTS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("agents");
 pub(crate) const SESSIONS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("sessions");
 pub(crate) const INBOX: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("inbox");
@@ -112,9 +118,48 @@ pub(crate) fn inbox_key(session: Short, number: u64) -> [u8; 24] {
     key!(24: session, number.to_be_bytes())
 }
 
-/// The order in which people read a thread: time, then author, then the author's own order.
-pub(crate) fn order_key(thread: Short, hlc: Hlc, author: NodeId, incarnation: u64, seq: u64) -> [u8; 72] {
-    key!(72: thread, hlc.0.to_be_bytes(), author.as_bytes(), incarnation.to_be_bytes(), seq.to_be_bytes())
+/// The place of an operation in the order in which people read: time, then author, then the author's own
+/// order.
+pub(crate) type Rank = [u8; 56];
+
+pub(crate) fn rank(header: &Header) -> Rank {
+    key!(56: header.hlc.0.to_be_bytes(), header.author.as_bytes(), header.incarnation.to_be_bytes(), header.seq.to_be_bytes())
+}
+
+/// Key of an operation in the order of a thread, or of a channel.
+pub(crate) fn order_key(of: Short, rank: &Rank) -> [u8; 72] {
+    key!(72: of, rank)
+}
+
+/// The keys between which all of a thread or channel stand.
+pub(crate) fn order_range(of: Short) -> RangeInclusive<[u8; 72]> {
+    order_key(of, &[0; 56])..=order_key(of, &[0xff; 56])
+}
+
+/// Key of one copy of a message. All of one sender with one id stand together, the lowest rank first.
+pub(crate) fn message_key(space: u32, id: &str, local: bool, sender: Short, rank: &Rank) -> [u8; 93] {
+    key!(93: space.to_be_bytes(), short(b"message", id), [u8::from(!local)], sender, rank)
+}
+
+pub(crate) fn message_rank(key: &[u8; 93]) -> Rank {
+    let mut rank = [0; 56];
+    rank.copy_from_slice(&key[37..]);
+    rank
+}
+
+pub(crate) fn message_is_local(key: &[u8; 93]) -> bool {
+    key[20] == 0
+}
+
+/// The keys between which all messages with an id stand, local ones first.
+pub(crate) fn message_range(space: u32, id: &str) -> RangeInclusive<[u8; 93]> {
+    let (lowest, highest) = ([0; 16], [0xff; 16]);
+    message_key(space, id, true, lowest, &[0; 56])..=message_key(space, id, false, highest, &[0xff; 56])
+}
+
+/// The keys between which all messages with an id and a sender stand.
+pub(crate) fn copies_range(space: u32, id: &str, local: bool, sender: Short) -> RangeInclusive<[u8; 93]> {
+    message_key(space, id, local, sender, &[0; 56])..=message_key(space, id, local, sender, &[0xff; 56])
 }
 
 /// Newest first, ties by ascending thread id (N-106).

@@ -6,9 +6,12 @@
 //! before it changes anything: a refusal changes nothing, and a failure of the store stops the node, so
 //! nothing ever has to be undone.
 
-use std::sync::{
-    Arc, Mutex, OnceLock,
-    mpsc::{Receiver, SyncSender, TrySendError},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, OnceLock, TryLockError,
+        mpsc::{Receiver, SyncSender, TrySendError},
+    },
 };
 
 use muster_protocol::limits;
@@ -25,6 +28,9 @@ use crate::{
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 /// Runs inside the transaction.
 pub(crate) type Work = Box<dyn FnOnce(&mut Batch<'_>) -> Result<Done, StoreError> + Send>;
+
+/// What has to happen after a commit: the replies, and what to tell the listener.
+type After = (Vec<Done>, Changes);
 
 /// A write and the wall time at which it was asked for.
 pub(crate) struct Write {
@@ -63,11 +69,13 @@ pub(crate) struct Committer {
 impl Committer {
     /// One transaction for all of `writes`. What has to happen afterwards is returned, to be run
     /// without the committer being held.
-    fn commit(&mut self, writes: Vec<Write>) -> Result<(Vec<Done>, Changes), StoreError> {
+    fn commit(&mut self, writes: Vec<Write>) -> Result<After, StoreError> {
         let mut txn = self.db.begin_write()?;
         // Two-phase commit with a saved allocator state: safe against hostile content, and quick to reopen.
         txn.set_quick_repair(true);
         let mut dones = Vec::with_capacity(writes.len());
+        // Inside a batch time does not go back; between batches it may, when the wall clock was set right.
+        self.memory.now_ms = 0;
         let changes = {
             let mut batch = Batch::begin(&txn, &mut self.memory)?;
             for write in writes {
@@ -81,15 +89,19 @@ impl Committer {
         Ok((dones, changes))
     }
 
-    fn run(&mut self, writes: Vec<Write>) -> Option<(Vec<Done>, Changes)> {
+    fn run(&mut self, writes: Vec<Write>) -> Option<After> {
         if self.failed {
             return None;
         }
+        // Until the commit is through, it counts as failed: a write that panics leaves half a batch in memory.
+        self.failed = true;
         match self.commit(writes) {
-            Ok(after) => Some(after),
+            Ok(after) => {
+                self.failed = false;
+                Some(after)
+            }
             Err(error) => {
                 tracing::error!(%error, "the store failed; the node stops");
-                self.failed = true;
                 if let Some(listener) = self.listener.get() {
                     listener.failed(&error);
                 }
@@ -99,7 +111,7 @@ impl Committer {
     }
 }
 
-fn follow_up(listener: &OnceLock<Box<dyn Listener>>, dones: Vec<Done>, changes: Changes) {
+fn follow_up(listener: &OnceLock<Box<dyn Listener>>, (dones, changes): After) {
     for done in dones {
         done();
     }
@@ -113,7 +125,45 @@ pub(crate) enum Writer {
     /// A thread of its own, which batches.
     Thread { queue: Mutex<Option<SyncSender<Write>>>, thread: Mutex<Option<std::thread::JoinHandle<()>>> },
     /// The caller's thread, one write a commit: for simulations, where time stands still meanwhile.
-    Inline(Mutex<Committer>),
+    Inline(Box<Inline>),
+}
+
+/// See [`Writer::Inline`]. A reply may write again: what follows a commit happens in the order of
+/// commits, and never inside another's.
+pub(crate) struct Inline {
+    committer: Mutex<Committer>,
+    afters: Mutex<VecDeque<After>>,
+    turn: Mutex<()>,
+}
+
+impl Inline {
+    fn submit(&self, write: Write) -> Result<(), NotTaken> {
+        let listener = {
+            let mut committer = lock(&self.committer);
+            let after = committer.run(vec![write]).ok_or(NotTaken::Stopped)?;
+            lock(&self.afters).push_back(after);
+            committer.listener.clone()
+        };
+        loop {
+            let turn = match self.turn.try_lock() {
+                Ok(turn) => turn,
+                Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+                // Whoever has the turn, maybe a caller of ours, does what is queued meanwhile.
+                Err(TryLockError::WouldBlock) => return Ok(()),
+            };
+            while let Some(after) = self.next_after() {
+                follow_up(&listener, after);
+            }
+            drop(turn);
+            if lock(&self.afters).is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_after(&self) -> Option<After> {
+        lock(&self.afters).pop_front()
+    }
 }
 
 impl Writer {
@@ -123,6 +173,14 @@ impl Writer {
             .name("muster-writer".to_owned())
             .spawn(move || write_all(committer, &writes))?;
         Ok(Self::Thread { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(crate) fn inline(committer: Committer) -> Self {
+        Self::Inline(Box::new(Inline {
+            committer: Mutex::new(committer),
+            afters: Mutex::default(),
+            turn: Mutex::default(),
+        }))
     }
 
     pub(crate) fn submit(&self, write: Write) -> Result<(), NotTaken> {
@@ -135,15 +193,7 @@ impl Writer {
                     Err(TrySendError::Disconnected(_)) => Err(NotTaken::Stopped),
                 }
             }
-            Writer::Inline(committer) => {
-                let (after, listener) = {
-                    let mut committer = lock(committer);
-                    (committer.run(vec![write]), committer.listener.clone())
-                };
-                let (dones, changes) = after.ok_or(NotTaken::Stopped)?;
-                follow_up(&listener, dones, changes);
-                Ok(())
-            }
+            Writer::Inline(inline) => inline.submit(write),
         }
     }
 
@@ -152,17 +202,34 @@ impl Writer {
         match self {
             Writer::Thread { queue, thread } => {
                 drop(lock(queue).take());
-                if let Some(thread) = lock(thread).take() {
+                if let Some(thread) = lock(thread).take()
+                    // The last handle may go away in a reply: then the writer closes itself when it is through.
+                    && thread.thread().id() != std::thread::current().id()
+                {
                     // A panic of the writer was reported where it happened; there is nothing left to close.
                     let _ = thread.join();
                 }
             }
-            Writer::Inline(committer) => lock(committer).failed = true,
+            Writer::Inline(inline) => lock(&inline.committer).failed = true,
+        }
+    }
+}
+
+/// A writer that panics stops the node as one that fails does.
+struct Alarm(Arc<OnceLock<Box<dyn Listener>>>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(listener) = self.0.get()
+        {
+            listener.failed(&StoreError::Damaged("the writer panicked"));
         }
     }
 }
 
 fn write_all(mut committer: Committer, writes: &Receiver<Write>) {
+    let _alarm = Alarm(committer.listener.clone());
     while let Ok(first) = writes.recv() {
         let mut batch = vec![first];
         while batch.len() < limits::BATCH_WRITES_MAX
@@ -170,12 +237,12 @@ fn write_all(mut committer: Committer, writes: &Receiver<Write>) {
         {
             batch.push(next);
         }
-        let Some((dones, changes)) = committer.run(batch) else { return };
-        follow_up(&committer.listener, dones, changes);
+        let Some(after) = committer.run(batch) else { return };
+        follow_up(&committer.listener, after);
     }
 }
 
-/// A lock whose holder panicked guards data that is still whole: nothing here is left half-changed.
+/// A lock whose holder panicked guards data that is still whole, or, in a committer, marked as failed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

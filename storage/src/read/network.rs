@@ -4,7 +4,7 @@ use super::{View, WorkspaceRow};
 use crate::{
     StoreError,
     batch::{inbox_of, session_key},
-    messages::{kind_counts, message_key, thread_key},
+    messages::{kind_counts, thread_key},
     rows::{self, ChannelRecord, InboxRecord, MessageRecord, SessionRecord, ThreadRecord, TimelineRow},
     tables::{self, Short},
 };
@@ -149,7 +149,10 @@ impl View {
         let (from, to) = (tables::named_key(number, [0; 16]), tables::named_key(number, [0xff; 16]));
         let mut channels = Vec::new();
         for entry in self.txn.open_table(tables::CHANNELS)?.range::<&[u8; 20]>(&from..=&to)? {
-            channels.push(channel_row(rows::read(entry?.1.value())?)?);
+            let record: ChannelRecord = rows::read(entry?.1.value())?;
+            if record.exists() {
+                channels.push(channel_row(record)?);
+            }
         }
         channels.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(channels)
@@ -164,7 +167,8 @@ impl View {
         let stream = StreamId::channel(workspace.space, name.as_str());
         let key = tables::named_key(self.number(workspace.space)?, stream.0);
         let row = self.txn.open_table(tables::CHANNELS)?.get(&key)?;
-        row.map(|row| channel_row(rows::read(row.value())?)).transpose()
+        let record: Option<ChannelRecord> = row.map(|row| rows::read(row.value())).transpose()?;
+        record.filter(ChannelRecord::exists).map(channel_row).transpose()
     }
 
     /// Threads of a channel, newest activity first, ties by ascending id (N-106).
@@ -226,11 +230,9 @@ impl View {
     ) -> Result<Result<Vec<MessageRow>, UnknownCursor>, StoreError> {
         let stream = StreamId::channel(workspace.space, channel.as_str());
         let thread = thread_key(stream, id);
-        let (mut low, mut high) = ([0; 72], [0xff; 72]);
-        low[..16].copy_from_slice(&thread);
-        high[..16].copy_from_slice(&thread);
+        let (mut low, high) = tables::order_range(thread).into_inner();
         let cursor = |id: &String| self.order_of(workspace, stream, thread, id, page);
-        let order = self.txn.open_table(tables::THREAD_ORDER)?;
+        let order = self.txn.open_table(tables::ORDER)?;
         let mut messages = Vec::new();
         if let Some(before) = &page.before {
             let Some(cursor) = cursor(before)? else { return Ok(Err(UnknownCursor)) };
@@ -269,14 +271,14 @@ impl View {
         id: &str,
         page: &MessagePage,
     ) -> Result<Option<[u8; 72]>, StoreError> {
-        let key = message_key(self.number(workspace.space)?, id);
-        let Some(row) = self.txn.open_table(tables::MESSAGES)?.get(&key)? else { return Ok(None) };
-        let order = self.txn.open_table(tables::THREAD_ORDER)?;
-        for record in rows::read::<Vec<MessageRecord>>(row.value())? {
-            let Some(place) = self.timeline_row(record.stream, record.sequence)? else { continue };
-            let header = self.op(place.at)?.header().clone();
-            let key = tables::order_key(thread, header.hlc, header.author, header.incarnation, header.seq);
-            if order.get(&key)?.is_some()
+        let range = tables::message_range(self.number(workspace.space)?, id);
+        let order = self.txn.open_table(tables::ORDER)?;
+        for entry in self.txn.open_table(tables::MESSAGES)?.range::<&[u8; 93]>(range.start()..=range.end())? {
+            let (key, row) = entry?;
+            let record: MessageRecord = rows::read(row.value())?;
+            let key = tables::order_key(thread, &tables::message_rank(key.value()));
+            if record.sequence > 0
+                && order.get(&key)?.is_some()
                 && self.message(stream, record.sequence)?.is_some_and(|row| matches(&row, page))
             {
                 return Ok(Some(key));
@@ -343,7 +345,7 @@ impl View {
 
     /// One session of this node.
     pub fn session(&self, workspace: &WorkspaceRow, id: &str) -> Result<Option<SessionRow>, StoreError> {
-        Ok(self.session_record(workspace, id)?.map(session_row).transpose()?)
+        self.session_record(workspace, id)?.map(session_row).transpose()
     }
 
     fn session_record(

@@ -8,7 +8,6 @@ use muster_protocol::{
     network::{Capability, Envelope},
     operation::Operation,
 };
-use redb::ReadableTable;
 use serde_json::{Value, json};
 
 use super::View;
@@ -156,7 +155,12 @@ impl View {
     pub fn events(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, StoreError> {
         let journal = self.txn.open_table(tables::JOURNAL)?;
         let mut events = Vec::new();
-        for entry in journal.range(after.saturating_add(1)..)?.take(limit) {
+        // The tables may be one commit ahead of what is known about spaces; its events come next time.
+        let last = self.state.last_event;
+        if after >= last {
+            return Ok(events);
+        }
+        for entry in journal.range(after + 1..=last)?.take(limit) {
             let (number, record) = entry?;
             events.push(self.event(number.value(), rows::read(record.value())?)?);
         }
@@ -165,7 +169,7 @@ impl View {
 
     /// The number of the newest event; 0 before the first.
     pub fn last_event(&self) -> Result<u64, StoreError> {
-        Ok(self.txn.open_table(tables::JOURNAL)?.last()?.map_or(0, |(number, _)| number.value()))
+        Ok(self.state.last_event)
     }
 
     fn event(&self, number: u64, record: JournalRecord) -> Result<EventRow, StoreError> {
@@ -189,7 +193,7 @@ impl View {
         let Some(bytes) = control.get(&tables::control_key(space, height))? else { return Ok(json!({})) };
         let entry = Operation::decode(bytes.value())
             .ok()
-            .and_then(|op| Some(Entry::decode(op.header().kind, op.body()?).ok()?));
+            .and_then(|op| Entry::decode(op.header().kind, op.body()?).ok());
         let role = |code: u8| Role::from_code(code).map(Role::as_str);
         Ok(match entry {
             Some(Entry::Genesis(genesis)) => {

@@ -61,7 +61,8 @@ impl sync::View for SyncView<'_> {
     fn heights(&self, space: SpaceId) -> Result<Vec<Height>, StoreError> {
         let height =
             |(log, _, seq): (LogId, _, u64)| Height { author: log.author, incarnation: log.incarnation, seq };
-        Ok(self.view.logs(space)?.into_iter().map(height).collect())
+        // A log of which nothing counts is as good as none.
+        Ok(self.view.logs(space)?.into_iter().map(height).filter(|height| height.seq > 0).collect())
     }
 
     fn height(&self, log: &LogId) -> Result<u64, StoreError> {
