@@ -222,7 +222,9 @@ impl From<JoinError> for Problem {
         let row = match &error {
             E::Unavailable(error) => return (*error).into(),
             E::Ticket(_) => &NOT_A_TICKET,
-            E::Refused(R::Unknown | R::Expired | R::UsedUp | R::Revoked | R::IssuerGone) => &TICKET_DEAD,
+            E::Refused(R::Unknown | R::Expired | R::UsedUp | R::Revoked | R::IssuerGone | R::Removed) => {
+                &TICKET_DEAD
+            }
             E::Refused(R::NotForYou | R::Full | R::TooOften | R::BadRequest) | E::Impostor => &JOIN_REFUSED,
             E::Unreachable { .. } => &INVITER_UNREACHABLE,
         };
