@@ -1,2 +1,39 @@
-//! actors
+//! The living things of a Muster node, as ractor actors, and the ports through which they touch the world.
+//!
+//! ```text
+//! NodeSupervisor
+//! ├── Links ── PeerLink *        one per linked node: the shell of its sync machine
+//! ├── Presence                   who is here
+//! └── Workspaces ── Workspace * ── Channel *
+//! ```
+//!
+//! Everything above this crate sees one handle, [`Node`]. A write asks one actor, which decides and hands the
+//! reply port to the store's writer; it never waits for a commit. A read asks no actor at all.
+//!
+//! An actor that fails is started again and rebuilds what it knows from the store; one that keeps
+//! failing takes its supervisor down, up to the node. Time, randomness and the network come through
+//! [`ports`], so the same actors run over libp2p and in a simulation.
+
 pub mod ports;
+
+mod channel;
+mod context;
+mod counters;
+mod error;
+mod links;
+mod node;
+mod peer_link;
+mod presence;
+mod root;
+mod settings;
+mod supervisor;
+mod workspaces;
+
+pub use channel::{SendRequest, Sent};
+pub use counters::{NetworkCounters, Traffic};
+pub use error::{
+    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError,
+    RemoveMemberError, SendError, StartError, StartSessionError, StopSessionError, Unavailable,
+};
+pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState};
+pub use settings::{NetworkSettings, Settings};

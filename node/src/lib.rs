@@ -1,3 +1,13 @@
-//! The node's touch with the world: the libp2p mesh, the system's clock and its randomness.
+//! The node: the program `muster`, and everything in it that touches the machine it runs on.
+//!
+//! The mesh (libp2p), the system's clock and randomness, the data folder, the settings and the command line.
+//! What is decided is decided further down, in actors, storage and protocol.
+
+pub mod cli;
+pub mod config;
+pub mod data_folder;
+pub mod demo;
 pub mod mesh;
+mod running;
 pub mod system;
+pub mod up;

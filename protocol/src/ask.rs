@@ -199,3 +199,121 @@ pub fn parse_invite(text: &str) -> Option<Bytes16> {
     let ulid = ulid::Ulid::from_string(text.strip_prefix("inv_")?).ok()?;
     Some(Bytes16(ulid.to_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Kind;
+
+    fn asker() -> Identity {
+        Identity::from_seed([2; 32])
+    }
+
+    fn node(seed: u8) -> NodeId {
+        Identity::from_seed([seed; 32]).node()
+    }
+
+    fn questions() -> [Question; 2] {
+        let (home, node) = (node(1), asker().node());
+        [
+            Question::Join(JoinRequest {
+                ticket: Bytes(vec![1, 2, 3]),
+                home,
+                node,
+                name: "bob".into(),
+                at_ms: 1_700_000_000_000,
+            }),
+            Question::Admin(AdminRequest {
+                space: SpaceId([8; 32]),
+                home,
+                node,
+                at_ms: 1_700_000_000_000,
+                kind: Kind::MEMBER_REMOVED,
+                body: Bytes(vec![4, 5]),
+            }),
+        ]
+    }
+
+    fn answers() -> Vec<Answer> {
+        let mut answers = vec![Answer::Joined(vec![1, 2, 3]), Answer::Decided(0), Answer::Decided(u64::MAX)];
+        answers.extend((0..9).map(|code| Answer::NotJoined(JoinRefusal::from_code(code))));
+        answers.extend(AdminRefusal::ALL.map(Answer::NotDecided));
+        answers
+    }
+
+    #[test]
+    fn a_question_reads_back_with_its_evidence() {
+        for question in questions() {
+            let bytes = question.sign(&asker());
+            let read = SignedQuestion::decode(&bytes, asker().node(), node(1));
+            assert_eq!(read, Ok(SignedQuestion { question, evidence: bytes }));
+        }
+    }
+
+    #[test]
+    fn a_question_to_another_home_or_from_another_node_is_refused() {
+        for question in questions() {
+            let bytes = question.sign(&asker());
+            let wrong = Err(QuestionError::Signature);
+            assert_eq!(SignedQuestion::decode(&bytes, asker().node(), node(3)), wrong);
+            assert_eq!(SignedQuestion::decode(&bytes, node(3), node(1)), wrong);
+            let forged = question.sign(&Identity::from_seed([3; 32]));
+            assert_eq!(SignedQuestion::decode(&forged, asker().node(), node(1)), wrong);
+        }
+    }
+
+    #[test]
+    fn no_bit_of_a_question_can_be_flipped() {
+        for question in questions() {
+            let bytes = question.sign(&asker());
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(SignedQuestion::decode(&flipped, asker().node(), node(1)).is_err(), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_to_join_is_none_to_decide() {
+        let [join, _] = questions();
+        let (_, inner, signature): (u8, Bytes, Bytes64) =
+            cbor::decode(&join.sign(&asker()), limits::REQUEST_BYTES_MAX).unwrap();
+        let turned = cbor::encode(&(ADMIN, inner, signature));
+        assert!(SignedQuestion::decode(&turned, asker().node(), node(1)).is_err());
+    }
+
+    #[test]
+    fn every_answer_reads_back() {
+        for answer in answers() {
+            assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+        }
+    }
+
+    #[test]
+    fn codes_of_a_newer_node_are_understood_as_no_and_other_shapes_are_refused() {
+        let answer = |tag: u8, inner: &[u8]| Answer::decode(&cbor::encode(&(tag, Bytes(inner.to_vec()))));
+        assert_eq!(answer(2, &[99]), Ok(Answer::NotJoined(JoinRefusal::Unknown)));
+        assert_eq!(answer(4, &[99]), Ok(Answer::NotDecided(AdminRefusal::Unknown)));
+        for (tag, inner) in [(0, &[0][..]), (5, &[0]), (2, &[]), (2, &[0, 0]), (3, &[0; 7]), (4, &[])] {
+            assert_eq!(answer(tag, inner), Err(CborError::Shape));
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_questions_and_answers_never_change() {
+        let questions = questions().map(|question| question.sign(&asker())).to_vec();
+        let all = questions.into_iter().chain(answers().into_iter().map(|answer| answer.encode()));
+        let lines: Vec<_> = all.map(|bytes| data_encoding::HEXLOWER.encode(&bytes)).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn an_invite_reads_back_from_its_text() {
+        let invite = Bytes16([7; 16]);
+        assert_eq!(parse_invite(&invite_text(&invite)), Some(invite));
+        for text in ["", "inv_", "inv_short", "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+            assert_eq!(parse_invite(text), None);
+        }
+    }
+}

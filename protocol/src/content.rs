@@ -102,7 +102,8 @@ impl Content {
 
 fn read_envelope(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
     let members = read_members(body).map_err(|_| Void::Malformed)?;
-    let author = ed25519_dalek::VerifyingKey::from_bytes(op.header().author.as_bytes()).map_err(|_| Void::Impostor)?;
+    let author =
+        ed25519_dalek::VerifyingKey::from_bytes(op.header().author.as_bytes()).map_err(|_| Void::Impostor)?;
     if let proof::Trust::Rejected(_) = proof::classify(&members, Some(&author)) {
         return Err(Void::Malformed);
     }

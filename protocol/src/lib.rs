@@ -17,6 +17,7 @@ pub mod limits;
 pub mod log;
 pub mod network;
 pub mod operation;
+pub mod presence;
 pub mod session;
 pub mod sync;
 pub mod ticket;

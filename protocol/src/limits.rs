@@ -23,6 +23,9 @@ pub const OPS_FRAME_BYTES: usize = 256 * 1024;
 pub const OPS_PER_FRAME_MAX: usize = 256;
 /// Log heights in one frame: at 90 bytes each a page stays below 64 KiB.
 pub const HEIGHTS_PER_FRAME_MAX: usize = 512;
+/// Logs of one space that are remembered of one peer: every member may have begun anew sixteen times.
+/// Beyond it a peer could fill memory with logs that do not exist.
+pub const LOGS_PER_SPACE_MAX: usize = 16 * MEMBERS_MAX;
 /// CBOR nesting: our structures are three deep; a bomb is stopped early.
 pub const CBOR_DEPTH_MAX: usize = 8;
 
@@ -87,9 +90,6 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub const BAN: Duration = Duration::from_secs(600);
 /// Bans remembered; the one that ends first makes room.
 pub const BANS_MAX: usize = 1024;
-/// Operations verified for one peer per second, sustained: about 6 % of a core at 31 µs each would
-/// be 2 000; catching up needs more, so the budget is set where a core is still half free.
-pub const VERIFY_PER_SECOND_MAX: u64 = 16_000;
 
 // ---- requests --------------------------------------------------------------------------------
 

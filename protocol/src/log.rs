@@ -64,7 +64,7 @@ pub enum Refused {
     /// Its time or its control height goes back.
     #[error("its time or control height goes back")]
     Backwards,
-    /// A control operation in a member's log.
+    /// A control operation in a member's log, or one that claims the log of the control operations.
     #[error("control operations belong into the control log")]
     Control,
 }
@@ -72,7 +72,7 @@ pub enum Refused {
 /// Judges an operation against the control log and the head of its log.
 pub fn admit(control: &ControlState, head: Option<&Head>, op: &Operation, now_ms: u64) -> Admission {
     let header = op.header();
-    if header.kind.is_control() {
+    if header.kind.is_control() || header.incarnation == 0 {
         return Admission::Refuse(Refused::Control);
     }
     let next = head.map_or(1, |head| head.seq + 1);
@@ -88,6 +88,12 @@ pub fn admit(control: &ControlState, head: Option<&Head>, op: &Operation, now_ms
     if header.seq > next {
         return Admission::Gap;
     }
+    if let Some(head) = head
+        && control.standing(&header.log(), head.seq, head.control_height) != Standing::Member
+    {
+        // What it continues was cut off after we stored it. Who lacks that will never store this.
+        return Admission::Refuse(Refused::CutOff);
+    }
     if header.prev != head.map_or(OpId::NONE, |head| head.id) {
         return Admission::Refuse(Refused::Chain);
     }
@@ -97,4 +103,136 @@ pub fn admit(control: &ControlState, head: Option<&Head>, op: &Operation, now_ms
         return Admission::Refuse(Refused::Backwards);
     }
     if header.hlc.is_ahead(now_ms) { Admission::ClockAhead } else { Admission::Store }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::{Role, tests::Home},
+        identity::Identity,
+        ids::StreamId,
+        limits,
+        operation::{Draft, Kind, Place},
+    };
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn bob() -> Identity {
+        Identity::from_seed([2; 32])
+    }
+
+    /// A home with bob as a member from height 2 on.
+    fn home() -> Home {
+        let mut home = Home::new();
+        home.add(bob().node(), Role::Member);
+        home
+    }
+
+    fn place(home: &Home, seq: u64, prev: OpId) -> Place {
+        let hlc = Hlc::from_ms(NOW_MS + seq % 1_000);
+        Place { space: home.state.space(), incarnation: 7, seq, prev, hlc, control_height: 2 }
+    }
+
+    fn op(place: Place) -> Operation {
+        let draft = Draft { kind: Kind::ENVELOPE, stream: StreamId::SPACE, body: b"x".to_vec() };
+        Operation::sign(&bob(), place, draft)
+    }
+
+    #[test]
+    fn a_log_is_stored_one_after_the_other() {
+        let home = home();
+        let mut head = None;
+        for seq in 1..=3 {
+            let next = op(place(&home, seq, head.map_or(OpId::NONE, |head: Head| head.id)));
+            assert_eq!(admit(&home.state, head.as_ref(), &next, NOW_MS), Admission::Store);
+            head = Some(Head::of(&next));
+        }
+        let first = op(place(&home, 1, OpId::NONE));
+        assert_eq!(admit(&home.state, head.as_ref(), &first, NOW_MS), Admission::Taken);
+    }
+
+    #[test]
+    fn what_comes_too_early_waits() {
+        let home = home();
+        let judge = |place| admit(&home.state, None, &op(place), NOW_MS);
+        let first = place(&home, 1, OpId::NONE);
+        assert_eq!(judge(place(&home, 2, OpId([1; 32]))), Admission::Gap);
+        assert_eq!(judge(place(&home, u64::MAX, OpId([1; 32]))), Admission::Gap);
+        assert_eq!(judge(Place { control_height: 3, ..first }), Admission::ControlAhead);
+        let latest = Hlc::from_ms(NOW_MS + limits::CLOCK_AHEAD_MS_MAX);
+        assert_eq!(judge(Place { hlc: latest, ..first }), Admission::Store);
+        let later = Hlc::from_ms(NOW_MS + limits::CLOCK_AHEAD_MS_MAX + 1);
+        assert_eq!(judge(Place { hlc: later, ..first }), Admission::ClockAhead);
+        assert_eq!(judge(Place { hlc: Hlc(u64::MAX), ..first }), Admission::ClockAhead);
+        assert_eq!(
+            judge(Place { hlc: Hlc::from_ms(0), ..first }),
+            Admission::Store,
+            "late is never too late"
+        );
+    }
+
+    #[test]
+    fn what_does_not_belong_here_is_refused() {
+        let home = home();
+        let one = op(place(&home, 1, OpId::NONE));
+        let head = Head::of(&one);
+        let judge = |place| admit(&home.state, Some(&head), &op(place), NOW_MS);
+        let next = place(&home, 2, one.id());
+        assert_eq!(judge(next), Admission::Store);
+        assert_eq!(judge(Place { prev: OpId([1; 32]), ..next }), Admission::Refuse(Refused::Chain));
+        assert_eq!(judge(Place { hlc: head.hlc, ..next }), Admission::Refuse(Refused::Backwards));
+        assert_eq!(judge(Place { control_height: 1, ..next }), Admission::Refuse(Refused::Stranger));
+        assert_eq!(judge(Place { incarnation: 0, ..next }), Admission::Refuse(Refused::Control));
+        let orphan = Place { prev: OpId([1; 32]), ..place(&home, 1, OpId::NONE) };
+        assert_eq!(admit(&home.state, None, &op(orphan), NOW_MS), Admission::Refuse(Refused::Chain));
+        let body = vec![0x80];
+        let draft = Draft { kind: Kind::CONTROL_LAST, stream: StreamId::SPACE, body };
+        let control = Operation::sign(&bob(), next, draft);
+        assert_eq!(admit(&home.state, Some(&head), &control, NOW_MS), Admission::Refuse(Refused::Control));
+    }
+
+    #[test]
+    fn a_control_height_never_falls_inside_a_log() {
+        let mut home = home();
+        home.set_role(bob().node(), Role::Admin, &[(7, 0)]);
+        let one = op(Place { control_height: 3, ..place(&home, 1, OpId::NONE) });
+        let two = op(place(&home, 2, one.id()));
+        assert_eq!(
+            admit(&home.state, Some(&Head::of(&one)), &two, NOW_MS),
+            Admission::Refuse(Refused::Backwards)
+        );
+    }
+
+    #[test]
+    fn after_a_removal_nothing_is_stored_whatever_height_it_cites() {
+        let mut home = home();
+        let one = op(place(&home, 1, OpId::NONE));
+        let head = Head::of(&one);
+        home.remove(bob().node(), &[(7, 1)]);
+        let judge = |home: &Home, place| admit(&home.state, Some(&head), &op(place), NOW_MS);
+        let two = place(&home, 2, one.id());
+        assert_eq!(judge(&home, two), Admission::Refuse(Refused::CutOff));
+        assert_eq!(judge(&home, Place { control_height: 3, ..two }), Admission::Refuse(Refused::CutOff));
+        assert_eq!(admit(&home.state, None, &one, NOW_MS), Admission::Store, "what came before still counts");
+        home.add(bob().node(), Role::Member);
+        assert_eq!(judge(&home, Place { control_height: 4, ..two }), Admission::Refuse(Refused::CutOff));
+        let fresh = Place { incarnation: 8, control_height: 4, ..place(&home, 1, OpId::NONE) };
+        assert_eq!(admit(&home.state, None, &op(fresh), NOW_MS), Admission::Store);
+    }
+
+    #[test]
+    fn a_log_the_home_never_saw_is_not_continued_after_its_author_came_back() {
+        let mut home = home();
+        let one = op(place(&home, 1, OpId::NONE));
+        home.remove(bob().node(), &[]);
+        home.add(bob().node(), Role::Member);
+        let two = op(Place { control_height: 4, ..place(&home, 2, one.id()) });
+        // Who stored the first one and who never will come to the same verdict.
+        assert_eq!(admit(&home.state, None, &one, NOW_MS), Admission::Refuse(Refused::CutOff));
+        assert_eq!(
+            admit(&home.state, Some(&Head::of(&one)), &two, NOW_MS),
+            Admission::Refuse(Refused::CutOff)
+        );
+    }
 }

@@ -157,10 +157,13 @@ pub enum JoinRefusal {
     /// The request was not signed by the node that sent it.
     #[error("the request to join was not signed by the node that sent it")]
     BadRequest,
+    /// It was removed after the ticket was made.
+    #[error("this node was removed from the workspace; only a ticket made after that lets it in again")]
+    Removed,
 }
 
 impl JoinRefusal {
-    const ALL: [JoinRefusal; 9] = [
+    const ALL: [JoinRefusal; 10] = [
         JoinRefusal::Unknown,
         JoinRefusal::Expired,
         JoinRefusal::UsedUp,
@@ -170,6 +173,7 @@ impl JoinRefusal {
         JoinRefusal::Full,
         JoinRefusal::TooOften,
         JoinRefusal::BadRequest,
+        JoinRefusal::Removed,
     ];
 
     /// Its code on the wire.
@@ -211,8 +215,192 @@ pub fn redeem(
     if ticket.audience.first().is_some_and(|only| *only != joiner) {
         return Err(JoinRefusal::NotForYou);
     }
+    if control.removed_at(joiner).is_some_and(|removed| invite.height < removed) {
+        return Err(JoinRefusal::Removed);
+    }
     if control.members().count() >= limits::MEMBERS_MAX {
         return Err(JoinRefusal::Full);
     }
     Ok(invite.role)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tests::Home;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+    const INVITE: Bytes16 = Bytes16([6; 16]);
+
+    fn admin() -> Identity {
+        Identity::from_seed([2; 32])
+    }
+
+    fn joiner() -> NodeId {
+        Identity::from_seed([9; 32]).node()
+    }
+
+    fn ticket(home: &Home) -> Ticket {
+        Ticket {
+            space: home.state.space(),
+            workspace: home.state.genesis().workspace,
+            name: "builders".into(),
+            home: home.state.home(),
+            addresses: vec!["/ip4/192.0.2.7/udp/4001/quic-v1".into()],
+            invite: INVITE,
+            issuer: admin().node(),
+            role: Role::Member.code(),
+            not_after_ms: NOW_MS + 1,
+            audience: Vec::new(),
+        }
+    }
+
+    /// A home with an admin whose invite may be used twice.
+    fn home() -> Home {
+        let mut home = Home::new();
+        home.add(admin().node(), Role::Admin);
+        home.invite(INVITE, admin().node(), Role::Member.code(), NOW_MS + 1, 2);
+        home
+    }
+
+    fn redeem_now(home: &Home, ticket: &Ticket) -> Result<Role, JoinRefusal> {
+        redeem(&home.state, ticket, joiner(), NOW_MS)
+    }
+
+    #[test]
+    fn a_good_ticket_lets_in_under_the_role_of_the_control_log() {
+        let home = home();
+        let claims_more = Ticket { role: Role::Admin.code(), not_after_ms: u64::MAX, ..ticket(&home) };
+        assert_eq!(redeem_now(&home, &claims_more), Ok(Role::Member));
+    }
+
+    #[test]
+    fn an_invite_the_home_does_not_know_or_of_another_issuer_is_unknown() {
+        let home = home();
+        let other = Ticket { invite: Bytes16([7; 16]), ..ticket(&home) };
+        assert_eq!(redeem_now(&home, &other), Err(JoinRefusal::Unknown));
+        let forged = Ticket { issuer: joiner(), ..ticket(&home) };
+        assert_eq!(redeem_now(&home, &forged), Err(JoinRefusal::Unknown));
+    }
+
+    #[test]
+    fn a_ticket_dies_by_time_by_count_and_by_revocation() {
+        let mut home = home();
+        let ticket = ticket(&home);
+        assert_eq!(redeem(&home.state, &ticket, joiner(), NOW_MS + 1), Err(JoinRefusal::Expired));
+        home.join(Identity::from_seed([20; 32]).node(), INVITE);
+        assert_eq!(redeem_now(&home, &ticket), Ok(Role::Member));
+        home.join(Identity::from_seed([21; 32]).node(), INVITE);
+        assert_eq!(redeem_now(&home, &ticket), Err(JoinRefusal::UsedUp));
+        home.revoke(INVITE);
+        assert_eq!(redeem_now(&home, &ticket), Err(JoinRefusal::Revoked));
+    }
+
+    #[test]
+    fn who_was_removed_needs_a_ticket_made_after_that() {
+        let mut home = home();
+        home.join(joiner(), INVITE);
+        home.remove(joiner(), &[]);
+        assert_eq!(redeem_now(&home, &ticket(&home)), Err(JoinRefusal::Removed));
+        let again = Bytes16([8; 16]);
+        home.invite(again, admin().node(), Role::Guest.code(), NOW_MS + 1, 1);
+        assert_eq!(redeem_now(&home, &Ticket { invite: again, ..ticket(&home) }), Ok(Role::Guest));
+    }
+
+    #[test]
+    fn a_ticket_dies_with_its_makers_right_to_invite() {
+        let mut demoted = home();
+        demoted.set_role(admin().node(), Role::Member, &[]);
+        assert_eq!(redeem_now(&demoted, &ticket(&demoted)), Err(JoinRefusal::IssuerGone));
+        let mut removed = home();
+        removed.remove(admin().node(), &[]);
+        assert_eq!(redeem_now(&removed, &ticket(&removed)), Err(JoinRefusal::IssuerGone));
+    }
+
+    #[test]
+    fn a_ticket_for_one_node_is_for_no_other() {
+        let home = home();
+        let mine = Ticket { audience: vec![joiner()], ..ticket(&home) };
+        assert_eq!(redeem_now(&home, &mine), Ok(Role::Member));
+        let not_mine = Ticket { audience: vec![admin().node()], ..ticket(&home) };
+        assert_eq!(redeem_now(&home, &not_mine), Err(JoinRefusal::NotForYou));
+    }
+
+    #[test]
+    fn a_full_workspace_lets_nobody_in() {
+        let mut home = home();
+        for n in home.state.members().count()..limits::MEMBERS_MAX {
+            let mut seed = [100; 32];
+            seed[..8].copy_from_slice(&n.to_be_bytes());
+            home.add(Identity::from_seed(seed).node(), Role::Guest);
+        }
+        assert_eq!(redeem_now(&home, &ticket(&home)), Err(JoinRefusal::Full));
+    }
+
+    #[test]
+    fn who_is_in_already_may_ask_again_whatever_became_of_the_ticket() {
+        let mut home = home();
+        home.join(joiner(), INVITE);
+        home.revoke(INVITE);
+        assert_eq!(redeem(&home.state, &ticket(&home), joiner(), u64::MAX), Ok(Role::Member));
+        home.remove(joiner(), &[]);
+        assert_eq!(redeem_now(&home, &ticket(&home)), Err(JoinRefusal::Revoked));
+    }
+
+    #[test]
+    fn the_text_of_a_ticket_never_changes_and_reads_back_in_any_case() {
+        let signed = ticket(&home()).sign(&admin());
+        let text = signed.to_string();
+        insta::assert_snapshot!(text);
+        assert_eq!(text.parse(), Ok(signed.clone()));
+        assert_eq!(format!(" {}\n", text.to_uppercase()).parse(), Ok(signed.clone()));
+        assert_eq!(SignedTicket::decode(&signed.encode()), Ok(signed));
+    }
+
+    #[test]
+    fn other_text_half_a_ticket_and_a_changed_one_are_told_apart() {
+        let text = ticket(&home()).sign(&admin()).to_string();
+        assert_eq!("hello".parse::<SignedTicket>(), Err(TicketError::NotATicket));
+        assert_eq!(text[..text.len() / 2].parse::<SignedTicket>(), Err(TicketError::Damaged));
+        let forged = ticket(&home()).sign(&Identity::from_seed([3; 32])).to_string();
+        assert_eq!(forged.parse::<SignedTicket>(), Err(TicketError::Forged));
+        let endless = format!("{PREFIX}{}", "a".repeat(10 * limits::TICKET_BYTES_MAX));
+        assert_eq!(endless.parse::<SignedTicket>(), Err(TicketError::Damaged));
+    }
+
+    #[test]
+    fn a_ticket_outside_its_limits_is_damaged() {
+        let good = ticket(&home());
+        for bad in [
+            Ticket { addresses: vec![String::new(); limits::ADDRESSES_PER_NODE_MAX + 1], ..good.clone() },
+            Ticket { addresses: vec!["a".repeat(limits::ADDRESS_BYTES_MAX + 1)], ..good.clone() },
+            Ticket { audience: vec![joiner(); 2], ..good.clone() },
+            Ticket { role: 4, ..good.clone() },
+            Ticket { name: "n".repeat(limits::TICKET_BYTES_MAX), ..good.clone() },
+        ] {
+            assert_eq!(SignedTicket::decode(&bad.sign(&admin()).encode()), Err(TicketError::Damaged));
+        }
+    }
+
+    #[test]
+    fn the_largest_ticket_still_reads() {
+        let good = ticket(&home());
+        let large = Ticket {
+            name: "ü".repeat(limits::NAME_CHARS_MAX),
+            addresses: vec!["a".repeat(limits::ADDRESS_BYTES_MAX); limits::ADDRESSES_PER_NODE_MAX],
+            audience: vec![joiner()],
+            ..good
+        };
+        let signed = large.sign(&admin());
+        assert_eq!(signed.to_string().parse(), Ok(signed));
+    }
+
+    #[test]
+    fn every_refusal_keeps_its_code() {
+        for (code, refusal) in JoinRefusal::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(refusal.code()), code);
+            assert_eq!(JoinRefusal::from_code(refusal.code()), refusal);
+        }
+        assert_eq!(JoinRefusal::from_code(200), JoinRefusal::Unknown);
+    }
 }

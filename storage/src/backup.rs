@@ -59,6 +59,7 @@ macro_rules! all_tables {
             $do($($argument,)* tables::AGENTS)?,
             $do($($argument,)* tables::SESSIONS)?,
             $do($($argument,)* tables::INBOX)?,
+            $do($($argument,)* tables::ADDRESSES)?,
             $do($($argument,)* tables::JOURNAL)?,
         ]
     };

@@ -1,7 +1,8 @@
-//! What belongs to this node alone: agents, sessions, inboxes.
+//! What belongs to this node alone: agents, sessions, inboxes, and where other nodes are.
 
 use muster_protocol::{
     control::Role,
+    identity::NodeId,
     ids::{SpaceId, StreamId},
     network::PeerName,
 };
@@ -166,6 +167,12 @@ impl Batch<'_> {
         }
         self.put_session(space, record)?;
         Ok(overflow)
+    }
+
+    /// Remembers where a node can be reached, in place of what was known.
+    pub fn learn_addresses(&mut self, node: NodeId, addresses: &[String]) -> Result<(), StoreError> {
+        self.addresses.insert(node.as_bytes(), rows::write(&addresses).as_slice())?;
+        Ok(())
     }
 
     /// Notes an event of this node that no operation tells of.

@@ -22,6 +22,7 @@
 //! | `messages` | space number, message id, local or not, sender, rank | where the message is |
 //! | `agents`, `sessions` | space number, name or id | an agent, a session of this node |
 //! | `inbox` | session, arrival | sequence of a waiting message |
+//! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
 //!
 //! A *rank* is an operation's place in people's order: time, author, incarnation, seq.
@@ -55,6 +56,7 @@ pub(crate) const MESSAGES: TableDefinition<&[u8; 93], Bytes> = TableDefinition::
 pub(crate) const AGENTS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("agents");
 pub(crate) const SESSIONS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("sessions");
 pub(crate) const INBOX: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("inbox");
+pub(crate) const ADDRESSES: TableDefinition<&[u8; 32], Bytes> = TableDefinition::new("addresses");
 pub(crate) const JOURNAL: TableDefinition<u64, Bytes> = TableDefinition::new("journal");
 
 /// Sixteen bytes that stand for a text of any length inside a scope.

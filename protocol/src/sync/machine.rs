@@ -1,16 +1,20 @@
 //! One link's side of the protocol, as a state machine without I/O.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod control;
+mod heights;
+mod operations;
+mod shared;
 
-use super::{Frame, Height, Hello, digest};
+use std::collections::BTreeMap;
+
+use self::shared::{Control, Shared, key};
+use super::{Closed, Frame, Hello, Input, Output, View, digest};
 use crate::{
-    cbor::{Bytes, Bytes32},
-    control::ControlState,
+    cbor::Bytes32,
     fork::ForkProof,
     identity::NodeId,
     ids::{LogId, SpaceId},
     limits,
-    operation::Operation,
 };
 
 /// The version spoken here.
@@ -19,216 +23,16 @@ const VERSION: u16 = 1;
 const OPS_FRAMES_AHEAD: usize = 4;
 /// All heights of a space are told at most this often; a peer that asks more often waits.
 const HEIGHTS_PAUSE_MS: u64 = 250;
-/// A log that was asked for and of which nothing came for this long is asked for again, here or elsewhere.
+/// A log that was asked for and of which nothing came for this long may be asked for elsewhere.
 const PULL_STALE_MS: u64 = 3_000;
+/// The same peer is asked again only later, and each time twice as much later, so that a peer that cannot
+/// serve what it tells of keeps nobody else from being asked, and costs little.
+const PULL_RETRY_MS: u64 = 2 * PULL_STALE_MS;
+const PULL_RETRY_MS_MAX: u64 = ANTI_ENTROPY_MS;
 const PULL_DELAY_MS: u64 = limits::PULL_DELAY.as_millis() as u64;
 const HEARD_DELAY_MS: u64 = limits::HEARD_DELAY.as_millis() as u64;
 const ANTI_ENTROPY_MS: u64 = limits::ANTI_ENTROPY.as_millis() as u64;
 const HELLO_TIMEOUT_MS: u64 = limits::HELLO_TIMEOUT.as_millis() as u64;
-
-/// What the machine reads of its node's store. All of it is durable.
-pub trait View {
-    /// Why reading fails; the caller stops.
-    type Error;
-    /// Spaces this node holds.
-    fn spaces(&self) -> Result<Vec<SpaceId>, Self::Error>;
-    /// The control state of a space.
-    fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Self::Error>;
-    /// Encoded entries of a control log from height `from` on, about `bytes_max` bytes of them.
-    fn control_entries(
-        &self,
-        space: SpaceId,
-        from: u64,
-        bytes_max: usize,
-    ) -> Result<Vec<Vec<u8>>, Self::Error>;
-    /// Heights of all logs of a space, capped by cut-offs and forks, ordered.
-    fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Self::Error>;
-    /// The capped height of one log; 0 when unknown.
-    fn height(&self, log: &LogId) -> Result<u64, Self::Error>;
-    /// Encoded operations of a log from `from` on, up to its capped height: at least one if there is
-    /// one, else about `bytes_max` bytes and at most `count_max` of them.
-    fn ops(
-        &self,
-        log: &LogId,
-        from: u64,
-        bytes_max: usize,
-        count_max: usize,
-    ) -> Result<Vec<Vec<u8>>, Self::Error>;
-    /// Claims a log for pulling from `peer`, so that it is not pulled twice at once: true when it is
-    /// free, already claimed for this peer, or was claimed `stale_ms` ago.
-    fn claim_pull(&self, log: &LogId, peer: NodeId, now_ms: u64, stale_ms: u64) -> bool;
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The link is up.
-    Up,
-    /// A frame came.
-    Frame(&'a [u8]),
-    /// What [`Output::Store`] asked for is durable; or, for its refused parts, decided.
-    Stored(Report),
-    /// This node's store holds more of some logs of a space, or more of its control log, wherever it came from.
-    Committed {
-        /// Which space.
-        space: SpaceId,
-        /// New heights.
-        heights: &'a [Height],
-        /// Whether the control log grew.
-        control: bool,
-    },
-    /// All frames handed out so far were given to the link.
-    Writable,
-    /// Gossip told of the peer's digest of a space.
-    DigestHeard {
-        /// Which space.
-        space: SpaceId,
-        /// Its digest there.
-        digest: [u8; 32],
-    },
-    /// Time passed. Call when [`Machine::wake_at_ms`] says so; calling earlier is harmless.
-    Tick,
-}
-
-/// What became of operations a peer sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// Which space.
-    pub space: SpaceId,
-    /// Bytes of the frame they came in, to be granted again; 0 for the control log.
-    pub bytes: u64,
-    /// Heights of the logs concerned after the commit.
-    pub heights: Vec<Height>,
-    /// Whether the control log grew.
-    pub control_grew: bool,
-    /// Some cited a control height ahead of ours.
-    pub control_ahead: bool,
-    /// Logs of which something was missing, or whose time is ahead: ask again later.
-    pub again: Vec<LogId>,
-    /// Logs of which something was refused for good.
-    pub refused: Vec<LogId>,
-    /// Operations that contradict what we hold.
-    pub forks: Vec<ForkProof>,
-}
-
-impl Report {
-    /// A report in which nothing happened.
-    pub fn of(space: SpaceId) -> Self {
-        Self {
-            space,
-            bytes: 0,
-            heights: Vec::new(),
-            control_grew: false,
-            control_ahead: false,
-            again: Vec::new(),
-            refused: Vec::new(),
-            forks: Vec::new(),
-        }
-    }
-}
-
-/// What to do, in this order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Send a frame.
-    Send(Vec<u8>),
-    /// Store operations of a space and answer with [`Input::Stored`]. Signatures are verified.
-    Store {
-        /// Which space.
-        space: SpaceId,
-        /// Whether they are entries of the control log.
-        control: bool,
-        /// The operations, in the order they came.
-        ops: Vec<Operation>,
-        /// For [`Report::bytes`].
-        bytes: u64,
-    },
-    /// The peer told durable heights; those of our own logs are its acknowledgement.
-    PeerHeights {
-        /// In which space.
-        space: SpaceId,
-        /// The heights.
-        heights: Vec<Height>,
-    },
-    /// The peer proved a fork.
-    Fork(ForkProof),
-    /// The peer told presence.
-    Presence(Vec<u8>),
-    /// From now on this space is shared with the peer: tell it who is here.
-    Shared(SpaceId),
-    /// Close the link. Nothing follows.
-    Close(Closed),
-}
-
-/// Why a link is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Closed {
-    /// It sent what no honest node sends.
-    #[error("the peer broke the protocol: {0}")]
-    Violation(&'static str),
-    /// It said nothing.
-    #[error("the peer did not say hello in time")]
-    Silent,
-    /// It speaks another version.
-    #[error("the peer speaks another version of the protocol")]
-    Version,
-}
-
-/// A log inside a space: author and incarnation.
-type LogKey = (NodeId, u64);
-
-fn key(height: &Height) -> LogKey {
-    (height.author, height.incarnation)
-}
-
-/// A log of which the peer holds more.
-#[derive(Debug, Clone, Copy)]
-struct Pull {
-    /// Our height when last looked at.
-    ours: u64,
-    /// When to look again.
-    at_ms: u64,
-}
-
-/// What is known about one space on this link.
-#[derive(Debug, Default)]
-struct Shared {
-    /// The peer's control height, as far as known, and how much of ours was sent.
-    peer_control: u64,
-    control_sent: u64,
-    /// What the peer holds or was sent.
-    peer: BTreeMap<LogKey, u64>,
-    /// Whether the peer told all its heights, so that it is known what it lacks; and we ours.
-    known: bool,
-    told: bool,
-    told_at_ms: u64,
-    /// When all our heights are to be told again.
-    tell_at_ms: Option<u64>,
-    /// Logs being sent: the next operation each.
-    sending: BTreeMap<LogKey, u64>,
-    /// Heights of others' logs that the peer was not told yet, and when it will be.
-    news: BTreeMap<LogKey, u64>,
-    news_at_ms: Option<u64>,
-    pulls: BTreeMap<LogKey, Pull>,
-    /// Logs the store refused, and the peer's height then; until the control log changes.
-    refused: BTreeMap<LogKey, u64>,
-}
-
-impl Shared {
-    fn note(&mut self, height: &Height) {
-        let known = self.peer.entry(key(height)).or_insert(0);
-        *known = (*known).max(height.seq);
-    }
-
-    fn theirs(&self, log: &LogKey) -> u64 {
-        self.peer.get(log).copied().unwrap_or(0)
-    }
-
-    fn wake_at_ms(&self) -> u64 {
-        let timers = [self.news_at_ms, self.tell_at_ms].into_iter().flatten();
-        timers.chain(self.pulls.values().map(|pull| pull.at_ms)).min().unwrap_or(u64::MAX)
-    }
-}
 
 /// The protocol of one link.
 ///
@@ -243,6 +47,8 @@ pub struct Machine {
     up_at_ms: u64,
     compare_at_ms: u64,
     shared: BTreeMap<SpaceId, Shared>,
+    /// Of spaces this node holds, shared or not.
+    controls: BTreeMap<SpaceId, Control>,
     /// The space that had the last turn in sending.
     turn: Option<SpaceId>,
     /// Bytes of operations sent, and how many may be.
@@ -267,6 +73,7 @@ impl Machine {
             up_at_ms: 0,
             compare_at_ms: 0,
             shared: BTreeMap::new(),
+            controls: BTreeMap::new(),
             turn: None,
             sent: 0,
             sent_max: 0,
@@ -310,7 +117,7 @@ impl Machine {
             Input::Stored(report) => self.stored(now_ms, report, view)?,
             Input::Committed { space, heights, control } => {
                 if control {
-                    self.control_changed(space, view)?;
+                    self.control_changed(now_ms, space, view)?;
                 }
                 self.committed(now_ms, space, heights);
             }
@@ -351,9 +158,9 @@ impl Machine {
             Frame::Hello(hello) => {
                 self.greeted = true;
                 self.sent_max = hello.credit;
-                self.review(view)?;
+                self.review(now_ms, view)?;
             }
-            Frame::ControlHeight(space, height) => self.control_height(space, height, view)?,
+            Frame::ControlHeight(space, height) => self.control_height(now_ms, space, height, view)?,
             Frame::ControlEntries(space, entries) => {
                 // Also from a peer we do not know for a member: the entries may say that it is one, and
                 // only the home can have signed them.
@@ -371,15 +178,24 @@ impl Machine {
             Frame::Want(space, heights) => {
                 if let Some(shared) = self.shared.get_mut(&space) {
                     for height in &heights {
-                        shared.sending.insert(key(height), height.seq.max(1));
+                        let log = LogId { space, author: height.author, incarnation: height.incarnation };
+                        if view.height(&log)? >= height.seq {
+                            shared.sending.insert(key(height), height.seq.max(1));
+                        }
                     }
                 }
             }
             Frame::Ops(space, ops) => self.ops(space, ops, bytes.len() as u64),
-            Frame::Fork(proof) => match ForkProof::decode(&proof.0) {
-                Ok(proof) if proof.verify().is_ok() => self.out.push(Output::Fork(proof)),
-                _ => self.violation("a fork proof that proves nothing"),
-            },
+            Frame::Fork(proof) => {
+                let proof = ForkProof::decode(&proof.0).ok();
+                match proof.and_then(|proof| Some((proof.verify().ok()?.0, proof))) {
+                    Some((log, proof)) if self.shared.contains_key(&log.space) => {
+                        self.out.push(Output::Fork(proof));
+                    }
+                    Some(_) => {} // of no concern on this link
+                    None => self.violation("a fork proof that proves nothing"),
+                }
+            }
             Frame::Presence(message) if message.0.len() <= limits::GOSSIP_BYTES_MAX => {
                 self.out.push(Output::Presence(message.0));
             }
@@ -387,245 +203,6 @@ impl Machine {
         }
         Ok(())
     }
-
-    // ---- spaces and their control logs ------------------------------------------------------------
-
-    /// Shares exactly the spaces of which both of us are members, as far as our control logs say.
-    fn review<V: View>(&mut self, view: &V) -> Result<(), V::Error> {
-        if !self.greeted {
-            return Ok(());
-        }
-        let mut members = Vec::new();
-        for space in view.spaces()? {
-            if let Some(control) = view.control(space)?
-                && control.role(self.peer).is_some()
-                && control.role(self.me).is_some()
-            {
-                members.push((space, control));
-            }
-        }
-        self.shared.retain(|space, _| members.iter().any(|(member, _)| member == space));
-        for (space, control) in members {
-            if !self.shared.contains_key(&space) {
-                self.shared.insert(space, Shared::default());
-                self.send(&Frame::ControlHeight(space, control.height()));
-                self.send(&Frame::Digest(space, Bytes32(digest(control.height(), &view.heights(space)?))));
-                self.out.push(Output::Shared(space));
-            }
-        }
-        Ok(())
-    }
-
-    fn control_height<V: View>(&mut self, space: SpaceId, theirs: u64, view: &V) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
-        if let Some(shared) = self.shared.get_mut(&space) {
-            shared.peer_control = shared.peer_control.max(theirs);
-            self.send_control(space, view)?;
-        }
-        if theirs > control.height() {
-            self.send(&Frame::ControlHeight(space, control.height())); // asks for the rest
-        }
-        Ok(())
-    }
-
-    fn send_control<V: View>(&mut self, space: SpaceId, view: &V) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        let from = shared.control_sent.max(shared.peer_control) + 1;
-        if from > control.height() || shared.peer_control == 0 {
-            return Ok(()); // nothing new, or the peer did not say yet what it has
-        }
-        let entries = view.control_entries(space, from, limits::OPS_FRAME_BYTES)?;
-        shared.control_sent = from + entries.len() as u64 - 1;
-        self.send(&Frame::ControlEntries(space, entries.into_iter().map(Bytes).collect()));
-        Ok(())
-    }
-
-    /// Membership may have changed: share anew, pass the entries on, try again what was refused.
-    fn control_changed<V: View>(&mut self, space: SpaceId, view: &V) -> Result<(), V::Error> {
-        self.review(view)?;
-        if let Some(shared) = self.shared.get_mut(&space) {
-            shared.refused.clear();
-        }
-        self.send_control(space, view)
-    }
-
-    /// Decodes and verifies operations; a bad one is a violation.
-    fn read_ops(&mut self, space: SpaceId, encoded: Vec<Bytes>, control: bool) -> Option<Vec<Operation>> {
-        let read = |bytes: Bytes| {
-            let op = Operation::decode(&bytes.0).map_err(|_| "a malformed operation")?;
-            if op.header().space != space {
-                return Err("an operation of another space");
-            }
-            if op.header().kind.is_control() != control {
-                return Err("an operation in the wrong kind of log");
-            }
-            op.verify().map_err(|_| "an operation its author did not sign")?;
-            Ok(op)
-        };
-        match encoded.into_iter().map(read).collect() {
-            Ok(ops) => Some(ops),
-            Err(what) => {
-                self.violation(what);
-                None
-            }
-        }
-    }
-
-    // ---- heights ----------------------------------------------------------------------------------
-
-    /// The peer's digest of a space: equal means it holds what we hold; else it is told all our heights.
-    fn compare<V: View>(
-        &mut self,
-        now_ms: u64,
-        space: SpaceId,
-        theirs: [u8; 32],
-        view: &V,
-    ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        let heights = view.heights(space)?;
-        if digest(control.height(), &heights) == theirs {
-            heights.iter().for_each(|height| shared.note(height));
-            (shared.known, shared.told) = (true, true);
-            return Ok(());
-        }
-        if shared.told && now_ms < shared.told_at_ms + HEIGHTS_PAUSE_MS {
-            shared.tell_at_ms = Some(shared.told_at_ms + HEIGHTS_PAUSE_MS);
-            return Ok(());
-        }
-        self.tell_all(now_ms, space, view)
-    }
-
-    fn tell_all<V: View>(&mut self, now_ms: u64, space: SpaceId, view: &V) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        (shared.told, shared.told_at_ms, shared.tell_at_ms) = (true, now_ms, None);
-        shared.news.clear();
-        let heights = view.heights(space)?;
-        let (full, rest) = heights.as_chunks::<{ limits::HEIGHTS_PER_FRAME_MAX }>();
-        for page in full {
-            self.send_heights(space, page.to_vec(), false);
-        }
-        self.send_heights(space, rest.to_vec(), true);
-        self.send(&Frame::ControlHeight(space, control.height()));
-        Ok(())
-    }
-
-    fn send_heights(&mut self, space: SpaceId, heights: Vec<Height>, whole: bool) {
-        self.send(&Frame::Heights { space, heights, whole, credit: self.granted });
-    }
-
-    fn peer_heights<V: View>(
-        &mut self,
-        now_ms: u64,
-        space: SpaceId,
-        heights: Vec<Height>,
-        whole: bool,
-        view: &V,
-    ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        for height in &heights {
-            shared.note(height);
-            let log = LogId { space, author: height.author, incarnation: height.incarnation };
-            let ours = view.height(&log)?;
-            let refused = shared.refused.get(&key(height)).is_some_and(|seq| height.seq <= *seq);
-            if height.seq.min(control.cap(&log, control.height())) > ours && !refused {
-                // Its author pushes it by itself; from others it is asked for after a moment.
-                let delay = if height.author == self.peer { PULL_STALE_MS } else { PULL_DELAY_MS };
-                shared.pulls.entry(key(height)).or_insert(Pull { ours, at_ms: now_ms + delay });
-            }
-        }
-        let answer = whole && !shared.told;
-        if whole {
-            shared.known = true;
-            // Now it is known what the peer lacks of our own logs.
-            for height in view.heights(space)?.iter().filter(|height| height.author == self.me) {
-                let next = shared.theirs(&key(height)) + 1;
-                if next <= height.seq {
-                    shared.sending.entry(key(height)).or_insert(next);
-                }
-            }
-        }
-        self.out.push(Output::PeerHeights { space, heights });
-        if answer { self.tell_all(now_ms, space, view) } else { Ok(()) }
-    }
-
-    fn committed(&mut self, now_ms: u64, space: SpaceId, heights: &[Height]) {
-        let Some(shared) = self.shared.get_mut(&space) else { return };
-        for height in heights {
-            let theirs = shared.theirs(&key(height));
-            if height.seq <= theirs {
-                continue;
-            }
-            if height.author == self.me {
-                if shared.known {
-                    shared.sending.entry(key(height)).or_insert(theirs + 1);
-                }
-            } else {
-                shared.news.insert(key(height), height.seq);
-                shared.news_at_ms.get_or_insert(now_ms + HEARD_DELAY_MS);
-            }
-        }
-    }
-
-    // ---- operations -------------------------------------------------------------------------------
-
-    fn ops(&mut self, space: SpaceId, ops: Vec<Bytes>, bytes: u64) {
-        self.received = self.received.saturating_add(bytes);
-        if self.received > self.granted {
-            self.violation("more operations than it was granted");
-            return;
-        }
-        if !self.shared.contains_key(&space) {
-            // It may have been shared when they were sent. Only the credit goes back.
-            self.granted += bytes;
-            self.send_heights(space, Vec::new(), false);
-            return;
-        }
-        let Some(ops) = self.read_ops(space, ops, false) else { return };
-        if let Some(shared) = self.shared.get_mut(&space) {
-            for op in &ops {
-                let header = op.header();
-                shared.note(&Height {
-                    author: header.author,
-                    incarnation: header.incarnation,
-                    seq: header.seq,
-                });
-            }
-        }
-        self.out.push(Output::Store { space, control: false, ops, bytes });
-    }
-
-    fn stored<V: View>(&mut self, now_ms: u64, report: Report, view: &V) -> Result<(), V::Error> {
-        let space = report.space;
-        for proof in &report.forks {
-            self.send(&Frame::Fork(Bytes(proof.encode())));
-        }
-        if report.bytes > 0 {
-            self.granted += report.bytes;
-            self.send_heights(space, report.heights.clone(), false);
-        }
-        if let Some(shared) = self.shared.get_mut(&space) {
-            for log in &report.refused {
-                let log = (log.author, log.incarnation);
-                shared.refused.insert(log, shared.theirs(&log));
-                shared.pulls.remove(&log);
-            }
-            for log in &report.again {
-                let pull = Pull { ours: view.height(log)?, at_ms: now_ms + PULL_DELAY_MS };
-                shared.pulls.insert((log.author, log.incarnation), pull);
-            }
-        }
-        if report.control_grew || report.control_ahead {
-            let height = view.control(space)?.map_or(0, |control| control.height());
-            self.send(&Frame::ControlHeight(space, height));
-        }
-        Ok(())
-    }
-
-    // ---- time -------------------------------------------------------------------------------------
 
     fn tick<V: View>(&mut self, now_ms: u64, view: &V) -> Result<(), V::Error> {
         if !self.greeted {
@@ -651,113 +228,5 @@ impl Machine {
             }
         }
         Ok(())
-    }
-
-    fn tell_news(&mut self, now_ms: u64, space: SpaceId) {
-        let Some(shared) = self.shared.get_mut(&space) else { return };
-        if shared.news_at_ms.is_none_or(|at| now_ms < at) {
-            return;
-        }
-        shared.news_at_ms = None;
-        let news = std::mem::take(&mut shared.news);
-        let heights: Vec<_> = news
-            .into_iter()
-            .filter(|(log, seq)| *seq > shared.theirs(log))
-            .map(|((author, incarnation), seq)| Height { author, incarnation, seq })
-            .collect();
-        for page in heights.chunks(limits::HEIGHTS_PER_FRAME_MAX) {
-            self.send_heights(space, page.to_vec(), false);
-        }
-    }
-
-    /// Asks the peer for logs it holds more of, unless they are coming already.
-    fn pull<V: View>(&mut self, now_ms: u64, space: SpaceId, view: &V) -> Result<(), V::Error> {
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        let due: Vec<_> =
-            shared.pulls.iter().filter(|(_, pull)| now_ms >= pull.at_ms).map(|(k, p)| (*k, *p)).collect();
-        let mut wants = Vec::new();
-        for (log_key, pull) in due {
-            let log = LogId { space, author: log_key.0, incarnation: log_key.1 };
-            let ours = view.height(&log)?;
-            if ours >= shared.theirs(&log_key) {
-                shared.pulls.remove(&log_key);
-                continue;
-            }
-            let mut wait_ms = PULL_DELAY_MS;
-            if ours == pull.ours && view.claim_pull(&log, self.peer, now_ms, PULL_STALE_MS) {
-                wants.push(Height { author: log.author, incarnation: log.incarnation, seq: ours + 1 });
-                wait_ms = PULL_STALE_MS;
-            }
-            shared.pulls.insert(log_key, Pull { ours, at_ms: now_ms + wait_ms });
-        }
-        for page in wants.chunks(limits::HEIGHTS_PER_FRAME_MAX) {
-            self.send(&Frame::Want(space, page.to_vec()));
-        }
-        Ok(())
-    }
-
-    /// Sends operations as far as credit and the link allow, space by space in turn.
-    fn pump<V: View>(&mut self, view: &V) -> Result<(), V::Error> {
-        let mut waiting: Vec<_> = self
-            .shared
-            .iter()
-            .filter(|(_, shared)| !shared.sending.is_empty())
-            .map(|(space, _)| *space)
-            .collect();
-        let first = waiting.iter().position(|space| Some(*space) > self.turn).unwrap_or(0);
-        waiting.rotate_left(first);
-        while !waiting.is_empty() && self.ahead < OPS_FRAMES_AHEAD {
-            let space = waiting.remove(0);
-            if self.send_ops(space, view)? {
-                self.turn = Some(space);
-                waiting.push(space);
-            }
-        }
-        Ok(())
-    }
-
-    /// One frame of operations of a space; false when there is nothing to send or no credit for it.
-    fn send_ops<V: View>(&mut self, space: SpaceId, view: &V) -> Result<bool, V::Error> {
-        let room = self.sent_max.saturating_sub(self.sent).min(limits::FRAME_BYTES_MAX as u64) as usize;
-        let me = self.me;
-        let Some(shared) = self.shared.get_mut(&space) else { return Ok(false) };
-        let mut logs: Vec<_> = shared.sending.iter().map(|(log, next)| (*log, *next)).collect();
-        logs.sort_by_key(|(log, _)| log.0 != me); // what we write ourselves nobody else pushes
-        let mut ops: Vec<Bytes> = Vec::new();
-        let mut bytes = 64;
-        for (log_key, next) in logs {
-            let log = LogId { space, author: log_key.0, incarnation: log_key.1 };
-            let left = limits::OPS_FRAME_BYTES.saturating_sub(bytes);
-            let count = limits::OPS_PER_FRAME_MAX - ops.len();
-            if left == 0 || count == 0 {
-                break;
-            }
-            let mut sent = next;
-            let mut full = false;
-            for op in view.ops(&log, next, left, count)? {
-                let cost = op.len() + 8; // its length's own bytes
-                full = (bytes + cost > limits::OPS_FRAME_BYTES && !ops.is_empty()) || bytes + cost > room;
-                if full {
-                    break;
-                }
-                bytes += cost;
-                ops.push(Bytes(op));
-                sent += 1;
-            }
-            if sent == next && !full {
-                shared.sending.remove(&log_key); // all sent: a commit or a wish begins anew
-            } else {
-                shared.sending.insert(log_key, sent);
-                shared.note(&Height { author: log.author, incarnation: log.incarnation, seq: sent - 1 });
-            }
-        }
-        if ops.is_empty() {
-            return Ok(false);
-        }
-        let frame = Frame::Ops(space, ops).encode();
-        self.sent += frame.len() as u64;
-        self.ahead += 1;
-        self.out.push(Output::Send(frame));
-        Ok(true)
     }
 }

@@ -16,14 +16,19 @@
 //! * Every [`limits::ANTI_ENTROPY`](crate::limits::ANTI_ENTROPY), and when gossip tells of a different
 //!   digest, both compare a digest of all heights and exchange them whole when it differs. Everything
 //!   above is only faster.
+//! * A log that does not continue ours left it earlier: the peer's version of our newest operations is
+//!   fetched, and the fork's proof sent to whoever holds it. (Equal heights over different operations
+//!   stay unnoticed until one of the two grows.)
 //!
 //! [`Machine`] is the whole protocol of one link as a state machine without I/O.
 
 mod frames;
 mod machine;
+mod port;
 
 pub use frames::{Frame, FrameError, Height, Hello};
-pub use machine::{Closed, Input, Machine, Output, Report, View};
+pub use machine::Machine;
+pub use port::{Closed, Input, Output, Report, View};
 
 use crate::ids::hash;
 

@@ -269,7 +269,8 @@ async fn gossip_goes_from_friend_to_friend_and_comes_once() {
     eve.network.set_friends(vec![bob.node]);
     bob.network.set_friends(vec![ada.node, eve.node]);
     eve.dial(BOB);
-    (bob.up().await, eve.up().await);
+    bob.up().await;
+    eve.up().await;
     let topic = Topic([1; 32]);
     [&bob, &eve].iter().for_each(|toy| toy.network.set_topics(vec![topic]));
     ada.network.publish(topic, b"news".to_vec());

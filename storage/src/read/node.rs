@@ -212,6 +212,12 @@ impl View {
         })
     }
 
+    /// Where a node was last reachable: multiaddrs as text.
+    pub fn addresses(&self, node: NodeId) -> Result<Vec<String>, StoreError> {
+        let row = self.txn.open_table(tables::ADDRESSES)?.get(node.as_bytes())?;
+        row.map_or(Ok(Vec::new()), |row| rows::read(row.value()))
+    }
+
     /// How many operations of a log a peer holds durably, as far as it said.
     pub fn acked(&self, peer: NodeId, log: &LogId) -> Result<u64, StoreError> {
         let Some(row) = self.log(log)? else { return Ok(0) };

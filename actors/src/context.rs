@@ -1,0 +1,188 @@
+//! What all actors of one node share: its ports, its store, and the tables of who is where.
+//!
+//! There is no registry of names (ractor's is one per process, and a simulation has many nodes in one);
+//! actors find each other here.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use muster_protocol::{
+    identity::Identity,
+    ids::{SpaceId, WorkspaceId},
+    limits,
+    network::{ChannelName, PeerName},
+};
+use muster_storage::{Changes, Listener, Store, StoreError};
+use ractor::ActorRef;
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    channel::ChannelMessage,
+    counters::Counters,
+    links::LinksMessage,
+    peer_link::PeerLinkMessage,
+    ports::{Link, Ports},
+    presence::{PresenceMessage, PresenceTable},
+    settings::Settings,
+    workspaces::WorkspacesMessage,
+};
+
+/// Frames of one link that wait for its actor. What comes beyond waits in the mesh, and so at the peer.
+const FRAMES_WAITING_MAX: usize = 16;
+
+/// A lock whose holder panicked guards a table whose entries are each whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The actor of a link, and room for its frames.
+#[derive(Clone)]
+pub(crate) struct LinkEntry {
+    pub(crate) actor: ActorRef<PeerLinkMessage>,
+    pub(crate) room: Arc<Semaphore>,
+}
+
+impl LinkEntry {
+    pub(crate) fn new(actor: ActorRef<PeerLinkMessage>) -> Self {
+        Self { actor, room: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)) }
+    }
+}
+
+/// An active session of this node.
+#[derive(Debug, Clone)]
+pub(crate) struct ActiveSession {
+    pub(crate) channel: ChannelName,
+    pub(crate) peer: PeerName,
+    pub(crate) agent: String,
+}
+
+/// The actors that exist once; each may be started again.
+#[derive(Default)]
+pub(crate) struct Fronts {
+    pub(crate) links: Option<ActorRef<LinksMessage>>,
+    pub(crate) presence: Option<ActorRef<PresenceMessage>>,
+    pub(crate) workspaces: Option<ActorRef<WorkspacesMessage>>,
+}
+
+/// See the module.
+pub(crate) struct Context {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) store: Store,
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    pub(crate) counters: Counters,
+    pub(crate) presence: PresenceTable,
+    pub(crate) fronts: Mutex<Fronts>,
+    pub(crate) links: Mutex<BTreeMap<Link, LinkEntry>>,
+    pub(crate) channels: Mutex<BTreeMap<(SpaceId, ChannelName), ActorRef<ChannelMessage>>>,
+    pub(crate) sessions: Mutex<BTreeMap<(SpaceId, String), ActiveSession>>,
+    pub(crate) events: watch::Sender<u64>,
+    /// Why the node has to stop, once it has to.
+    pub(crate) failure: watch::Sender<Option<String>>,
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+impl Context {
+    pub(crate) fn new(identity: Arc<Identity>, store: Store, ports: Ports, settings: Settings) -> Arc<Self> {
+        let context = Arc::new(Self {
+            identity,
+            events: watch::Sender::new(store.last_event()),
+            failure: watch::Sender::new(None),
+            permits: Arc::new(Semaphore::new(limits::PERMITS_MAX)),
+            store,
+            ports,
+            settings,
+            counters: Counters::default(),
+            presence: PresenceTable::default(),
+            fronts: Mutex::default(),
+            links: Mutex::default(),
+            channels: Mutex::default(),
+            sessions: Mutex::default(),
+        });
+        context.store.listen(Box::new(Commits(Arc::downgrade(&context))));
+        context
+    }
+
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.ports.clock.wall_ms()
+    }
+
+    pub(crate) fn monotonic_ms(&self) -> u64 {
+        self.ports.clock.monotonic_ms()
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.ports.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn space(&self, workspace: WorkspaceId) -> Option<SpaceId> {
+        self.store.space_of(workspace)
+    }
+
+    pub(crate) fn tell_links(&self, message: LinksMessage) {
+        tell(&lock(&self.fronts).links, message);
+    }
+
+    pub(crate) fn tell_presence(&self, message: PresenceMessage) {
+        tell(&lock(&self.fronts).presence, message);
+    }
+
+    pub(crate) fn link(&self, link: Link) -> Option<LinkEntry> {
+        lock(&self.links).get(&link).cloned()
+    }
+
+    /// Stops the node: what it said it would keep may no longer be kept.
+    pub(crate) fn fail(&self, why: String) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(why);
+            first
+        });
+    }
+}
+
+/// Tells an actor, if it is there. One that is just being started again reads the store anyway.
+fn tell<M: ractor::Message>(actor: &Option<ActorRef<M>>, message: M) {
+    if let Some(actor) = actor
+        && actor.cast(message).is_err()
+    {
+        tracing::debug!("a message came for an actor that is gone");
+    }
+}
+
+/// Tells the actors what each commit changed.
+struct Commits(Weak<Context>);
+
+impl Listener for Commits {
+    fn committed(&self, changes: Changes) {
+        let Some(context) = self.0.upgrade() else { return };
+        for message in &changes.messages {
+            context.counters.message(message);
+        }
+        context
+            .events
+            .send_if_modified(|last| std::mem::replace(last, changes.last_event) != changes.last_event);
+        if changes.spaces.values().any(|space| space.control) {
+            context.tell_links(LinksMessage::MembershipChanged);
+        }
+        if changes.spaces.is_empty() {
+            return;
+        }
+        let changes = Arc::new(changes);
+        for entry in lock(&context.links).values() {
+            if entry.actor.cast(PeerLinkMessage::Committed(changes.clone())).is_err() {
+                tracing::debug!("a commit came for a link that is gone");
+            }
+        }
+    }
+
+    fn failed(&self, error: &StoreError) {
+        if let Some(context) = self.0.upgrade() {
+            context.fail(error.to_string());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Counters of the Network door since the node started (N-125 to N-127). Not persisted.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use muster_protocol::{
+    ids::SpaceId,
+    network::{Kind, PeerName},
+};
+use muster_storage::MessageChange;
+
+/// Counters of one kind of message, or of one peer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Sent by this node.
+    pub sent: u64,
+    /// Received, once for each local session concerned.
+    pub received: u64,
+    /// Refused, failed, pushed out.
+    pub rejected: u64,
+    /// Taken up by a session.
+    pub delivered: u64,
+}
+
+/// All counters, as of one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkCounters {
+    /// Of all kinds together.
+    pub total: Traffic,
+    /// By kind.
+    pub kinds: BTreeMap<Kind, Traffic>,
+    /// Events whose ext names a workflow.
+    pub workflow_tagged: u64,
+    /// Events whose ext names a handoff.
+    pub handoff_tagged: u64,
+    /// Messages stored.
+    pub conversation_messages: u64,
+}
+
+#[derive(Default)]
+struct State {
+    counters: NetworkCounters,
+    peers: BTreeMap<(SpaceId, PeerName), Traffic>,
+}
+
+/// Peers counted at one time; beyond it, newcomers are not counted one by one.
+const PEERS_COUNTED_MAX: usize = 20_000;
+
+/// The counters of a running node.
+#[derive(Default)]
+pub(crate) struct Counters {
+    state: Mutex<State>,
+}
+
+impl Counters {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn message(&self, message: &MessageChange) {
+        let mut state = self.state();
+        let received = message.inboxes.len() as u64;
+        let rejected = message.overflows.len() as u64;
+        let sent = u64::from(message.local);
+        let add = |traffic: &mut Traffic| {
+            traffic.sent += sent;
+            traffic.received += received;
+            traffic.rejected += rejected;
+        };
+        add(&mut state.counters.total);
+        add(state.counters.kinds.entry(message.kind).or_default());
+        let events = sent + received + rejected;
+        state.counters.conversation_messages += 1;
+        state.counters.workflow_tagged += if message.workflow { events } else { 0 };
+        state.counters.handoff_tagged += if message.handoff { events } else { 0 };
+        for peer in [Some(&message.from), message.to.as_ref()].into_iter().flatten() {
+            let key = (message.space, peer.clone());
+            if state.peers.len() < PEERS_COUNTED_MAX || state.peers.contains_key(&key) {
+                add(state.peers.entry(key).or_default());
+            }
+        }
+    }
+
+    pub(crate) fn rejected(&self, kind: Option<Kind>) {
+        let mut state = self.state();
+        state.counters.total.rejected += 1;
+        if let Some(kind) = kind {
+            state.counters.kinds.entry(kind).or_default().rejected += 1;
+        }
+    }
+
+    pub(crate) fn greets(&self, sent: u64, received: u64) {
+        let mut state = self.state();
+        for traffic in [true, false] {
+            let traffic = match traffic {
+                true => &mut state.counters.total,
+                false => state.counters.kinds.entry(Kind::Greet).or_default(),
+            };
+            traffic.sent += sent;
+            traffic.received += received;
+        }
+    }
+
+    pub(crate) fn all(&self) -> NetworkCounters {
+        self.state().counters.clone()
+    }
+
+    pub(crate) fn peer(&self, space: SpaceId, peer: &PeerName) -> Traffic {
+        self.state().peers.get(&(space, peer.clone())).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,62 @@
+//! What all handlers share, and the router made of it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::Router;
+use muster_actors::Node;
+use muster_protocol::limits;
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+
+use crate::{
+    docs,
+    guard::{self, auth::OperatorToken, host::AllowedHosts},
+    network, node,
+};
+
+/// The state behind every route. Cheap to clone.
+#[derive(Clone)]
+pub struct Doors {
+    pub(crate) node: Node,
+    pub(crate) operator: OperatorToken,
+    pub(crate) addresses: Arc<[SocketAddr]>,
+    pub(crate) metrics: Arc<Registry>,
+    /// One permit for each listener of the event stream.
+    pub(crate) listeners: Arc<Semaphore>,
+    hosts: AllowedHosts,
+}
+
+impl Doors {
+    /// Doors to `node`, served on `addresses` (as bound, so with their real ports) and, besides
+    /// those, under the host names `names`. `metrics` holds what the whole process measures; it is
+    /// complete when it comes here.
+    pub fn new(
+        node: Node,
+        operator: OperatorToken,
+        addresses: &[SocketAddr],
+        names: &[String],
+        metrics: Arc<Registry>,
+    ) -> Self {
+        Self {
+            node,
+            operator,
+            addresses: addresses.into(),
+            metrics,
+            listeners: Arc::new(Semaphore::new(limits::EVENT_LISTENERS_MAX)),
+            hosts: AllowedHosts::new(addresses, names),
+        }
+    }
+
+    /// Whether only programs of this machine can connect.
+    pub(crate) fn loopback(&self) -> bool {
+        self.addresses.iter().all(|address| address.ip().is_loopback())
+    }
+}
+
+/// The router that serves all doors and `/docs`.
+pub fn router(doors: Doors) -> Router {
+    let hosts = doors.hosts.clone();
+    let (node, _) = node::routes(&doors.operator).split_for_parts();
+    let (network, _) = network::routes(network::auth::wanted(&doors)).split_for_parts();
+    guard::around(node.merge(network).with_state(doors).merge(docs::routes()), hosts)
+}

@@ -1,0 +1,332 @@
+//! Errors of this door: problem details (RFC 9457), each with a stable `code`, and the one table that
+//! says which error of the domain becomes which.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use muster_actors::{
+    BackupError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError, RemoveMemberError,
+    StartSessionError, StopSessionError, Unavailable,
+};
+use muster_protocol::ticket::JoinRefusal;
+use muster_storage::StoreError;
+use serde::Serialize;
+use utoipa::{
+    IntoResponses, ToSchema,
+    openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, response},
+};
+
+use crate::{guard::Refused, input::BadBody};
+
+/// What went wrong and what would mend it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Body {
+    /// `urn:muster:problem:` and the code.
+    pub r#type: String,
+    /// The problem in a few words, the same for every case of it.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// Stable name of the problem, for programs.
+    pub code: &'static str,
+    /// This case of it, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// A command that would help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggested_command: Option<&'static str>,
+}
+
+/// A kind of problem: one row of the table.
+struct Row {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    command: Option<&'static str>,
+}
+
+/// A problem, ready to be answered.
+pub struct Problem {
+    row: &'static Row,
+    detail: String,
+    retry_after_seconds: Option<u32>,
+}
+
+macro_rules! rows {
+    ($($name:ident = $status:ident $code:literal $title:literal $(try $command:literal)?;)*) => {
+        $(static $name: Row = Row {
+            status: StatusCode::$status, code: $code, title: $title, command: rows!(@ $($command)?),
+        };)*
+    };
+    (@) => { None };
+    (@ $command:literal) => { Some($command) };
+}
+
+rows! {
+    INVALID = BAD_REQUEST "invalid_request" "The request is not valid";
+    NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "This is not a ticket";
+    NO_TOKEN = UNAUTHORIZED "operator_token_required" "The operator token is missing or wrong";
+    FOREIGN_ORIGIN = FORBIDDEN "foreign_origin" "The request comes from a foreign web page";
+    NOT_ALLOWED = FORBIDDEN "not_allowed" "This node's role does not allow it" try "muster status";
+    TICKET_DEAD = FORBIDDEN "ticket_not_valid" "The ticket is no longer valid" try "muster invite";
+    JOIN_REFUSED = FORBIDDEN "join_refused" "The workspace did not let this node in" try "muster invite";
+    UNKNOWN_WORKSPACE = NOT_FOUND "unknown_workspace" "There is no such workspace here" try "muster workspace list";
+    UNKNOWN_INVITE = NOT_FOUND "unknown_invite" "There is no such invite";
+    UNKNOWN_MEMBER = NOT_FOUND "unknown_member" "There is no such member" try "muster member list";
+    UNKNOWN_AGENT = NOT_FOUND "unknown_agent" "There is no such agent in the workspace" try "muster agent register NAME";
+    UNKNOWN_SESSION = NOT_FOUND "unknown_session" "There is no such session" try "muster session list";
+    NO_ROUTE = NOT_FOUND "unknown_path" "There is nothing at this path";
+    WRONG_METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The path does not take this method";
+    EXISTS = CONFLICT "already_exists" "This exists already";
+    TOO_MANY = CONFLICT "too_many" "There are as many as there may be";
+    TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large";
+    WRONG_HOST = MISDIRECTED_REQUEST "unknown_host" "This node does not serve that host";
+    INTERNAL = INTERNAL_SERVER_ERROR "internal_error" "The node failed";
+    BUSY = SERVICE_UNAVAILABLE "busy" "The node has too much to do";
+    STOPPING = SERVICE_UNAVAILABLE "stopping" "The node is stopping";
+    TIMEOUT = SERVICE_UNAVAILABLE "timeout" "It took too long";
+    HOME_UNREACHABLE = SERVICE_UNAVAILABLE "home_unreachable" "The workspace's home cannot be reached" try "muster status";
+    INVITER_UNREACHABLE = GATEWAY_TIMEOUT "inviter_unreachable" "No inviting node could be reached";
+}
+
+impl Row {
+    fn with(&'static self, detail: impl ToString) -> Problem {
+        Problem { row: self, detail: detail.to_string(), retry_after_seconds: None }
+    }
+}
+
+impl Problem {
+    /// The request is not valid; `detail` names the part.
+    pub(super) fn invalid(detail: impl ToString) -> Self {
+        INVALID.with(detail)
+    }
+
+    /// No workspace answers to the reference.
+    pub(super) fn unknown_workspace() -> Self {
+        UNKNOWN_WORKSPACE.with("this node is a member of no workspace with that id or name")
+    }
+
+    /// No member answers to the peer id.
+    pub(super) fn unknown_member() -> Self {
+        UNKNOWN_MEMBER.with("no member of the workspace has that peer id")
+    }
+
+    /// All places at the event stream are taken.
+    pub(super) fn too_many_listeners() -> Self {
+        Self {
+            retry_after_seconds: Some(5),
+            ..BUSY.with("all places at the event stream are taken; close one")
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Row { status, code, title, command } = self.row;
+        let body = Body {
+            r#type: format!("urn:muster:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            code,
+            detail: Some(self.detail),
+            suggested_command: *command,
+        };
+        let mut response = (*status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if *status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"muster\""));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<&Refused> for Problem {
+    fn from(refused: &Refused) -> Self {
+        let row = match refused {
+            Refused::Host => &WRONG_HOST,
+            Refused::Origin => &FOREIGN_ORIGIN,
+            Refused::Token => &NO_TOKEN,
+            Refused::BodyTooLarge { .. } => &TOO_LARGE,
+            Refused::BodyBroken | Refused::Path | Refused::Query => &INVALID,
+            Refused::NoRoute => &NO_ROUTE,
+            Refused::WrongMethod => &WRONG_METHOD,
+            Refused::Timeout => &TIMEOUT,
+            Refused::Panic => &INTERNAL,
+        };
+        row.with(refused)
+    }
+}
+
+impl From<BadBody> for Problem {
+    fn from(fault: BadBody) -> Self {
+        INVALID.with(fault)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a read of the store failed");
+        INTERNAL.with("the store could not be read; the node's log says more")
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(error: Unavailable) -> Self {
+        let row = match error {
+            Unavailable::Busy => return Self { retry_after_seconds: Some(1), ..BUSY.with(error) },
+            Unavailable::Stopping => &STOPPING,
+            Unavailable::Timeout => &TIMEOUT,
+            Unavailable::HomeUnreachable { .. } => &HOME_UNREACHABLE,
+            Unavailable::Storage => &INTERNAL,
+        };
+        row.with(error)
+    }
+}
+
+impl From<CreateWorkspaceError> for Problem {
+    fn from(error: CreateWorkspaceError) -> Self {
+        use CreateWorkspaceError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::Name | E::UnknownParent => INVALID.with(error),
+        }
+    }
+}
+
+impl From<InviteError> for Problem {
+    fn from(error: InviteError) -> Self {
+        use InviteError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownInvite => UNKNOWN_INVITE.with(error),
+            E::NotAllowed { .. } => NOT_ALLOWED.with(error),
+            E::Limits => INVALID.with(error),
+        }
+    }
+}
+
+impl From<JoinError> for Problem {
+    fn from(error: JoinError) -> Self {
+        use JoinError as E;
+        use JoinRefusal as R;
+        let row = match &error {
+            E::Unavailable(error) => return (*error).into(),
+            E::Ticket(_) => &NOT_A_TICKET,
+            E::Refused(R::Unknown | R::Expired | R::UsedUp | R::Revoked | R::IssuerGone | R::Removed) => {
+                &TICKET_DEAD
+            }
+            E::Refused(R::NotForYou | R::Full | R::TooOften | R::BadRequest) | E::Impostor => &JOIN_REFUSED,
+            E::Unreachable { .. } => &INVITER_UNREACHABLE,
+        };
+        row.with(error)
+    }
+}
+
+impl From<RemoveMemberError> for Problem {
+    fn from(error: RemoveMemberError) -> Self {
+        use RemoveMemberError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownMember => UNKNOWN_MEMBER.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
+        }
+    }
+}
+
+impl From<RegisterAgentError> for Problem {
+    fn from(error: RegisterAgentError) -> Self {
+        use RegisterAgentError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::Exists => EXISTS.with(error),
+            E::Name | E::Provider(_) | E::Capability { .. } => INVALID.with(error),
+        }
+    }
+}
+
+impl From<StartSessionError> for Problem {
+    fn from(error: StartSessionError) -> Self {
+        use StartSessionError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownAgent(_) => UNKNOWN_AGENT.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
+            E::Name(_) => INVALID.with(error),
+            E::TooMany => TOO_MANY.with(error),
+        }
+    }
+}
+
+impl From<StopSessionError> for Problem {
+    fn from(error: StopSessionError) -> Self {
+        use StopSessionError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownSession => UNKNOWN_SESSION.with(error),
+        }
+    }
+}
+
+impl From<BackupError> for Problem {
+    fn from(error: BackupError) -> Self {
+        use BackupError as E;
+        match error {
+            E::Exists(_) | E::Write(_) => INVALID.with(error),
+            E::Unverified => INTERNAL.with(error),
+            E::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Problem answers of an operation, for its document.
+macro_rules! documented {
+    ($($(#[$doc:meta])* $name:ident = $($status:literal $text:literal),+;)*) => {
+        $($(#[$doc])* pub(super) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<response::Response>> {
+                BTreeMap::from([$(($status.to_owned(), answer($text))),+])
+            }
+        })*
+    };
+}
+
+documented! {
+    /// What every operation of the operator may answer.
+    Always = "401" "The operator token is missing or wrong.", "500" "The node failed.",
+             "503" "The node is busy, stopping, or something it needs cannot be reached.";
+    /// The request is not valid.
+    BadRequest = "400" "The request is not valid; `detail` names the part.";
+    /// This node may not do it.
+    Forbidden = "403" "Not allowed.";
+    /// What the path names does not exist.
+    NotFound = "404" "What the path names does not exist.";
+    /// What the request makes exists, or there are too many.
+    Conflict = "409" "It exists already, or there are too many.";
+    /// A node that was asked did not answer.
+    Unreachable = "504" "No node that could answer was reached.";
+}
+
+fn answer(description: &str) -> RefOr<response::Response> {
+    let schema = Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+        .build()
+        .into()
+}

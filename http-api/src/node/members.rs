@@ -1,0 +1,76 @@
+//! Nodes of a workspace.
+
+use axum::{Json, extract::State, http::StatusCode};
+use muster_protocol::identity::NodeId;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    errors::{Always, Forbidden, NotFound, Problem},
+    workspaces::{RoleName, WorkspacePath, find},
+};
+use crate::{Doors, Time, input::InPath};
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Members {
+    members: Vec<Member>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Member {
+    peer_id: String,
+    name: String,
+    role: RoleName,
+    /// Connected to this node now, or this node itself.
+    online: bool,
+    joined_at: Time,
+    /// Operations of this node that the member has not yet said to hold durably.
+    behind: u64,
+}
+
+/// Nodes of the workspace
+#[utoipa::path(
+    get, path = "/node/v1/workspaces/{workspace_id}/members", operation_id = "listMemberNodes", tag = "workspaces",
+    params(WorkspacePath),
+    responses((status = 200, description = "Members.", body = Members), NotFound, Always)
+)]
+pub(super) async fn list(
+    State(doors): State<Doors>,
+    InPath(path): InPath<WorkspacePath>,
+) -> Result<Json<Members>, Problem> {
+    let view = doors.node.store().view()?;
+    let workspace = find(&view, &path.workspace_id)?;
+    let members = view.members(&workspace)?.into_iter().map(|row| Member {
+        peer_id: row.node.to_string(),
+        name: row.name,
+        role: row.role.into(),
+        online: doors.node.is_online(row.node),
+        joined_at: Time::from_ms(row.joined_ms),
+        behind: row.behind,
+    });
+    Ok(Json(Members { members: members.collect() }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct MemberPath {
+    workspace_id: String,
+    peer_id: String,
+}
+
+/// Remove a node; nothing it writes afterwards is accepted by the others
+#[utoipa::path(
+    delete, path = "/node/v1/workspaces/{workspace_id}/members/{peer_id}", operation_id = "removeMemberNode",
+    tag = "workspaces", params(MemberPath),
+    responses((status = 204, description = "Removed."), Forbidden, NotFound, Always)
+)]
+pub(super) async fn remove(
+    State(doors): State<Doors>,
+    InPath(path): InPath<MemberPath>,
+) -> Result<StatusCode, Problem> {
+    let workspace = find(&doors.node.store().view()?, &path.workspace_id)?.id;
+    // What is no peer id is no member's either.
+    let node: NodeId = path.peer_id.parse().map_err(|_| Problem::unknown_member())?;
+    doors.node.remove_member(workspace, node).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

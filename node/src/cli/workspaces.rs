@@ -1,0 +1,106 @@
+//! `workspace`, `invite`, `join` and `member`.
+
+use serde_json::{Value, json};
+
+use super::{
+    CliError, Output,
+    args::{InviteArgs, MemberArgs, MemberCommand, WorkspaceCommand},
+    client::NodeClient,
+    output::{field, items, plain, print, qr, table},
+};
+
+/// `muster workspace …`.
+pub(super) async fn workspace(
+    node: &NodeClient,
+    command: WorkspaceCommand,
+    output: Output,
+) -> Result<(), CliError> {
+    match command {
+        WorkspaceCommand::Create { name } => {
+            let made = node.post(&["node", "v1", "workspaces"], &json!({ "name": name })).await?;
+            print(output, &made, |made| {
+                format!("{} is founded: {}", plain(&field(made, "name")), plain(&field(made, "id")))
+            })
+        }
+        WorkspaceCommand::List => {
+            let answer = node.get(&["node", "v1", "workspaces"], &[]).await?;
+            print(output, &answer, workspace_table)
+        }
+    }
+}
+
+fn workspace_table(answer: &Value) -> String {
+    let columns = ["id", "name", "role", "members", "created_at"];
+    let rows = items(answer, "workspaces").iter().map(|one| columns.map(|name| field(one, name)).to_vec());
+    table(
+        &["id", "name", "role", "members", "created"],
+        rows.collect(),
+        "no workspaces yet: found one with `muster workspace create NAME`, or join one with `muster join TICKET`",
+    )
+}
+
+/// `muster invite`.
+pub(super) async fn invite(node: &NodeClient, args: InviteArgs, output: Output) -> Result<(), CliError> {
+    let workspace = node.workspace(args.workspace.workspace.as_deref()).await?;
+    let invites = ["node", "v1", "workspaces", &workspace, "invites"];
+    if let Some(id) = args.revoke {
+        node.delete(&[&invites[..], &[id.as_str()]].concat()).await?;
+        return print(output, &json!({ "revoked": id }), |_| format!("{} is revoked", plain(&id)));
+    }
+    let wish = json!({ "role": args.role.word(), "expires_in_seconds": args.expires, "max_uses": args.uses });
+    let invite = node.post(&invites, &wish).await?;
+    print(output, &invite, invite_text)
+}
+
+/// The ticket stands alone on its line, so that it can be copied whole.
+fn invite_text(invite: &Value) -> String {
+    let ticket = plain(&field(invite, "ticket"));
+    let code = qr(&ticket).unwrap_or_default();
+    format!(
+        "{ticket}\n\n{code}\nThe other node joins with: muster join TICKET\nGood until {}; revoke with: muster \
+         invite --revoke {}",
+        plain(&field(invite, "expires_at")),
+        plain(&field(invite, "invite_id")),
+    )
+}
+
+/// `muster join TICKET`.
+pub(super) async fn join(node: &NodeClient, ticket: &str, output: Output) -> Result<(), CliError> {
+    let joined = node.post_long(&["node", "v1", "join"], &json!({ "ticket": ticket.trim() })).await?;
+    print(output, &joined, |joined| {
+        let [name, role, id] = ["name", "role", "id"].map(|name| plain(&field(joined, name)));
+        format!(
+            "joined {name} as {role}: {id}\nIts history is being fetched; follow with: muster tail -w {id}"
+        )
+    })
+}
+
+/// `muster member …`.
+pub(super) async fn member(node: &NodeClient, args: MemberArgs, output: Output) -> Result<(), CliError> {
+    match args.command {
+        MemberCommand::List(arg) => {
+            let workspace = node.workspace(arg.workspace.as_deref()).await?;
+            let answer = node.get(&["node", "v1", "workspaces", &workspace, "members"], &[]).await?;
+            print(output, &answer, member_table)
+        }
+        MemberCommand::Remove { workspace, peer_id } => {
+            let workspace = node.workspace(workspace.workspace.as_deref()).await?;
+            node.delete(&["node", "v1", "workspaces", &workspace, "members", &peer_id]).await?;
+            print(output, &json!({ "removed": peer_id }), |_| format!("{} is removed", plain(&peer_id)))
+        }
+    }
+}
+
+fn member_table(answer: &Value) -> String {
+    let rows = items(answer, "members").iter().map(|member| {
+        let online = if member["online"] == true { "online" } else { "away" };
+        vec![
+            field(member, "peer_id"),
+            field(member, "name"),
+            field(member, "role"),
+            online.to_owned(),
+            field(member, "joined_at"),
+        ]
+    });
+    table(&["peer id", "name", "role", "now", "joined"], rows.collect(), "no members")
+}

@@ -1,0 +1,89 @@
+//! `muster up`: runs a node until it is told to stop.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    cli::Output,
+    config::{LogFormat, Settings},
+    data_folder::DataFolder,
+    running::Running,
+};
+
+/// Runs the node of a data folder until SIGTERM, SIGINT or a failure of its store.
+pub fn run(settings: Settings, folder: DataFolder, output: Output) -> anyhow::Result<ExitCode> {
+    start_log(&settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let running = Running::start(&settings, folder).await?;
+        greet(&running, output);
+        let failure = until_told(&running).await?;
+        running.stop().await;
+        match failure {
+            None => Ok(ExitCode::SUCCESS),
+            Some(why) => {
+                Err(anyhow::anyhow!("{why}")).context("the node stopped: what it acknowledged is on disk")
+            }
+        }
+    })
+}
+
+fn start_log(settings: &Settings) {
+    use std::io::IsTerminal as _;
+    let filter = EnvFilter::try_new(&settings.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let json = match settings.log.format {
+        LogFormat::Json => true,
+        LogFormat::Human => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process keeps the first log.
+    let _ = if json { log.json().try_init() } else { log.try_init() };
+}
+
+/// Waits for a signal, or for the reason why the node cannot go on.
+async fn until_told(running: &Running) -> anyhow::Result<Option<String>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut failure = running.node.failure();
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => Ok(None),
+        _ = interrupt.recv() => Ok(None),
+        failed = failure.wait_for(Option::is_some) => {
+            Ok(Some(failed.ok().and_then(|why| why.clone()).unwrap_or_else(|| "the node failed".to_owned())))
+        }
+    }
+}
+
+/// Says what a person, or a script, needs to know.
+fn greet(running: &Running, output: Output) {
+    let data = running.folder().path().display();
+    let listen = running.node.mesh_addresses();
+    let peer_id = running.node.id().to_string();
+    match output {
+        Output::Json => {
+            let http = format!("http://{}", running.http);
+            println!(
+                "{}",
+                json!({ "peer_id": peer_id, "http": http, "listen": listen, "data": data.to_string() })
+            );
+        }
+        Output::Human => {
+            println!("{} is up.", running.node.name());
+            println!();
+            println!("  peer id   {peer_id}");
+            println!("  API       http://{}/docs", running.http);
+            println!("  mesh      {}", listen.join("\n            "));
+            println!("  data      {data}  (key, store and settings; copy it with `muster backup FILE`)");
+            println!("  token     {data}/operator.token");
+            println!();
+            println!("Next: `muster workspace create NAME`, then `muster invite`; or `muster join TICKET`.");
+            println!("Stop with Ctrl-C.");
+        }
+    }
+}

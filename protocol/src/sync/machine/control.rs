@@ -1,0 +1,106 @@
+//! Which spaces are shared on a link, and how their control logs travel.
+
+use std::collections::btree_map::Entry;
+
+use super::{
+    Machine, PULL_DELAY_MS, PULL_STALE_MS,
+    shared::{Pull, Shared},
+};
+use crate::{
+    cbor::{Bytes, Bytes32},
+    control::ControlState,
+    ids::SpaceId,
+    limits,
+    sync::{Frame, Output, View, digest},
+};
+
+impl Machine {
+    /// Shares exactly the spaces of which both of us are members, as far as our control logs say. Of a
+    /// space whose control log does not reach to our own admission yet, members are asked for the rest.
+    pub(super) fn review<V: View>(&mut self, now_ms: u64, view: &V) -> Result<(), V::Error> {
+        if !self.greeted {
+            return Ok(());
+        }
+        let mut members = Vec::new();
+        for space in view.spaces()? {
+            let Some(control) = view.control(space)? else { continue };
+            if control.role(self.peer).is_none() {
+                continue;
+            }
+            if control.role(self.me).is_some() {
+                members.push((space, control));
+            } else if self.controls.entry(space).or_default().asked < control.height() {
+                self.ask_control(space, &control);
+            }
+        }
+        self.shared.retain(|space, _| members.iter().any(|(member, _)| member == space));
+        for (space, control) in members {
+            if let Entry::Vacant(new) = self.shared.entry(space) {
+                new.insert(Shared::default());
+                self.send(&Frame::ControlHeight(space, control.height()));
+                self.send_control(now_ms, space, view)?;
+                self.send(&Frame::Digest(space, Bytes32(digest(control.height(), &view.heights(space)?))));
+                self.out.push(Output::Shared(space));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_control(&mut self, space: SpaceId, control: &ControlState) {
+        self.controls.entry(space).or_default().asked = control.height();
+        self.send(&Frame::ControlHeight(space, control.height()));
+    }
+
+    pub(super) fn control_height<V: View>(
+        &mut self,
+        now_ms: u64,
+        space: SpaceId,
+        theirs: u64,
+        view: &V,
+    ) -> Result<(), V::Error> {
+        let Some(control) = view.control(space)? else { return Ok(()) };
+        let known = self.controls.entry(space).or_default();
+        known.peer = known.peer.max(theirs);
+        if theirs < known.sent && now_ms >= known.sent_at_ms + PULL_STALE_MS {
+            known.sent = theirs; // what was sent has had its time: it was not taken
+        }
+        self.send_control(now_ms, space, view)?;
+        if theirs > control.height() {
+            self.ask_control(space, &control);
+        }
+        Ok(())
+    }
+
+    /// Sends a page of entries to a member. The next one follows when it tells its new height.
+    fn send_control<V: View>(&mut self, now_ms: u64, space: SpaceId, view: &V) -> Result<(), V::Error> {
+        let Some(control) = view.control(space)? else { return Ok(()) };
+        let known = self.controls.entry(space).or_default();
+        let from = known.sent.max(known.peer).saturating_add(1);
+        if !self.shared.contains_key(&space) || from > control.height() || known.peer == 0 {
+            return Ok(()); // not for it, nothing new, or it did not say yet what it has
+        }
+        let mut entries = view.control_entries(space, from, limits::OPS_FRAME_BYTES)?;
+        entries.truncate(limits::OPS_PER_FRAME_MAX);
+        (known.sent, known.sent_at_ms) = (from + entries.len() as u64 - 1, now_ms);
+        self.send(&Frame::ControlEntries(space, entries.into_iter().map(Bytes).collect()));
+        Ok(())
+    }
+
+    /// Membership may have changed: share anew, pass the entries on, and look again at what the peer
+    /// holds, since logs of members we did not know were not asked for.
+    pub(super) fn control_changed<V: View>(
+        &mut self,
+        now_ms: u64,
+        space: SpaceId,
+        view: &V,
+    ) -> Result<(), V::Error> {
+        self.review(now_ms, view)?;
+        self.send_control(now_ms, space, view)?;
+        let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
+        for pull in shared.pulls.values_mut() {
+            *pull = Pull::new(pull.ours, pull.at_ms.min(now_ms + PULL_DELAY_MS));
+        }
+        let logs: Vec<_> = shared.peer.keys().copied().collect();
+        self.plan_pulls(now_ms, space, &logs, view)
+    }
+}

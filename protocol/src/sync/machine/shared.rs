@@ -1,0 +1,95 @@
+//! What one link knows about one space.
+
+use std::collections::BTreeMap;
+
+use super::PULL_RETRY_MS;
+use crate::{identity::NodeId, limits, sync::Height};
+
+/// A log inside a space: author and incarnation.
+pub(super) type LogKey = (NodeId, u64);
+
+pub(super) fn key(height: &Height) -> LogKey {
+    (height.author, height.incarnation)
+}
+
+/// A log of which the peer holds more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pull {
+    /// Our height when last looked at.
+    pub(super) ours: u64,
+    /// When to look again.
+    pub(super) at_ms: u64,
+    /// How long to wait after the next question.
+    pub(super) retry_ms: u64,
+}
+
+impl Pull {
+    pub(super) fn new(ours: u64, at_ms: u64) -> Self {
+        Self { ours, at_ms, retry_ms: PULL_RETRY_MS }
+    }
+}
+
+/// What is known about a space's control log on this link. It outlives the sharing of the space: the
+/// peer may name its height before our control log says that we belong together.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// The peer's height, as far as known; 0 when it did not say.
+    pub(super) peer: u64,
+    /// How much of ours was sent, and when.
+    pub(super) sent: u64,
+    pub(super) sent_at_ms: u64,
+    /// The height at which the peer was asked for the entries that make us a member.
+    pub(super) asked: u64,
+}
+
+/// What is known about one space on this link.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// What the peer holds or was sent.
+    pub(super) peer: BTreeMap<LogKey, u64>,
+    /// Whether the peer told all its heights, so that it is known what it lacks; and we ours.
+    pub(super) known: bool,
+    pub(super) told: bool,
+    pub(super) told_at_ms: u64,
+    /// Whether an equal digest was answered with ours, from which the peer knows what we hold.
+    pub(super) echoed: bool,
+    /// When all our heights are to be told again.
+    pub(super) tell_at_ms: Option<u64>,
+    /// Logs being sent: the next operation each.
+    pub(super) sending: BTreeMap<LogKey, u64>,
+    /// Heights of others' logs that the peer was not told yet, and when it will be.
+    pub(super) news: BTreeMap<LogKey, u64>,
+    pub(super) news_at_ms: Option<u64>,
+    pub(super) pulls: BTreeMap<LogKey, Pull>,
+    /// Logs the store refused, and the peer's height then: more of the same is refused as well.
+    pub(super) refused: BTreeMap<LogKey, u64>,
+    /// Logs that fork, and the lowest place below which was already looked for an earlier fork.
+    pub(super) forks: BTreeMap<LogKey, u64>,
+}
+
+impl Shared {
+    /// Notes what the peer holds. Logs beyond what a space can have are not remembered.
+    pub(super) fn note(&mut self, height: &Height) {
+        if self.peer.len() < limits::LOGS_PER_SPACE_MAX || self.peer.contains_key(&key(height)) {
+            let known = self.peer.entry(key(height)).or_insert(0);
+            *known = (*known).max(height.seq);
+        }
+    }
+
+    /// Plans to ask for a log. A plan that stands is kept, unless there was progress since it was made.
+    pub(super) fn plan_pull(&mut self, log: LogKey, ours: u64, at_ms: u64) {
+        let pull = self.pulls.entry(log).or_insert(Pull::new(ours, at_ms));
+        if pull.ours != ours {
+            *pull = Pull::new(ours, at_ms);
+        }
+    }
+
+    pub(super) fn theirs(&self, log: &LogKey) -> u64 {
+        self.peer.get(log).copied().unwrap_or(0)
+    }
+
+    pub(super) fn wake_at_ms(&self) -> u64 {
+        let timers = [self.news_at_ms, self.tell_at_ms].into_iter().flatten();
+        timers.chain(self.pulls.values().map(|pull| pull.at_ms)).min().unwrap_or(u64::MAX)
+    }
+}

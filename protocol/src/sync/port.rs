@@ -1,0 +1,163 @@
+//! What a machine reads, hears and says: everything between it and its node.
+
+use std::sync::Arc;
+
+use super::Height;
+use crate::{
+    control::ControlState,
+    fork::ForkProof,
+    identity::NodeId,
+    ids::{LogId, SpaceId},
+    operation::Operation,
+};
+
+/// What the machine reads of its node's store. All of it is durable.
+pub trait View {
+    /// Why reading fails; the caller stops.
+    type Error;
+    /// Spaces this node holds.
+    fn spaces(&self) -> Result<Vec<SpaceId>, Self::Error>;
+    /// The control state of a space.
+    fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Self::Error>;
+    /// Encoded entries of a control log from height `from` on: at least one if there is one, about
+    /// `bytes_max` bytes of them.
+    fn control_entries(
+        &self,
+        space: SpaceId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, Self::Error>;
+    /// Heights of all logs of a space, capped by cut-offs and forks, ordered.
+    fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Self::Error>;
+    /// The capped height of one log; 0 when unknown.
+    fn height(&self, log: &LogId) -> Result<u64, Self::Error>;
+    /// Encoded operations of a log from `from` on, up to its capped height: at least one if there is
+    /// one, else about `bytes_max` bytes and at most `count_max` of them.
+    fn ops(
+        &self,
+        log: &LogId,
+        from: u64,
+        bytes_max: usize,
+        count_max: usize,
+    ) -> Result<Vec<Vec<u8>>, Self::Error>;
+    /// Claims a log for pulling from `peer`, so that it is not pulled twice at once: true when it is
+    /// free, already claimed for this peer, or was claimed `stale_ms` ago.
+    fn claim_pull(&self, log: &LogId, peer: NodeId, now_ms: u64, stale_ms: u64) -> bool;
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The link is up.
+    Up,
+    /// A frame came.
+    Frame(&'a [u8]),
+    /// What [`Output::Store`] asked for is durable; or, for its refused parts, decided.
+    Stored(Report),
+    /// This node's store holds more of some logs of a space, or more of its control log, wherever it came from.
+    Committed {
+        /// Which space.
+        space: SpaceId,
+        /// New heights.
+        heights: &'a [Height],
+        /// Whether the control log grew.
+        control: bool,
+    },
+    /// All frames handed out so far were given to the link.
+    Writable,
+    /// Gossip told of the peer's digest of a space.
+    DigestHeard {
+        /// Which space.
+        space: SpaceId,
+        /// Its digest there.
+        digest: [u8; 32],
+    },
+    /// Time passed. Call when [`Machine::wake_at_ms`](super::Machine::wake_at_ms) says so; calling earlier is harmless.
+    Tick,
+}
+
+/// What became of operations a peer sent. Those we hold already, or other links brought meanwhile, are
+/// no failure: they are passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which space.
+    pub space: SpaceId,
+    /// Bytes of the frame they came in, to be granted again; 0 for the control log.
+    pub bytes: u64,
+    /// Heights of the logs concerned after the commit.
+    pub heights: Vec<Height>,
+    /// Whether the control log grew.
+    pub control_grew: bool,
+    /// Some cited a control height ahead of ours.
+    pub control_ahead: bool,
+    /// Logs of which something was missing, or whose time is ahead: ask again later.
+    pub again: Vec<LogId>,
+    /// Logs of which something was refused for good; also what continues a frozen log.
+    pub refused: Vec<LogId>,
+    /// Proofs that concern the peer: of operations that contradict what we hold, and the kept proof of a
+    /// frozen log of which it sent more. It is told the lowest of each log.
+    pub forks: Vec<ForkProof>,
+}
+
+impl Report {
+    /// A report in which nothing happened.
+    pub fn of(space: SpaceId) -> Self {
+        Self {
+            space,
+            bytes: 0,
+            heights: Vec::new(),
+            control_grew: false,
+            control_ahead: false,
+            again: Vec::new(),
+            refused: Vec::new(),
+            forks: Vec::new(),
+        }
+    }
+}
+
+/// What to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Send a frame.
+    Send(Vec<u8>),
+    /// Store operations of a space and answer with [`Input::Stored`]. Signatures are verified.
+    Store {
+        /// Which space.
+        space: SpaceId,
+        /// Whether they are entries of the control log.
+        control: bool,
+        /// The operations, in the order they came.
+        ops: Vec<Operation>,
+        /// For [`Report::bytes`].
+        bytes: u64,
+    },
+    /// The peer told durable heights; those of our own logs are its acknowledgement.
+    PeerHeights {
+        /// In which space.
+        space: SpaceId,
+        /// The heights.
+        heights: Vec<Height>,
+    },
+    /// The peer proved a fork.
+    Fork(ForkProof),
+    /// The peer told presence.
+    Presence(Vec<u8>),
+    /// From now on this space is shared with the peer: tell it who is here.
+    Shared(SpaceId),
+    /// Close the link. Nothing follows.
+    Close(Closed),
+}
+
+/// Why a link is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// It sent what no honest node sends.
+    #[error("the peer broke the protocol: {0}")]
+    Violation(&'static str),
+    /// It said nothing.
+    #[error("the peer did not say hello in time")]
+    Silent,
+    /// It speaks another version.
+    #[error("the peer speaks another version of the protocol")]
+    Version,
+}

@@ -1,0 +1,52 @@
+//! Logs that contradict themselves freeze everywhere, and everybody can prove why.
+
+use crate::{node::Node, world::World};
+
+/// A world in which node 2's log continues differently at nodes 0 and 1 after `common` operations.
+/// `left` and `right` are how many operations each of them has more.
+fn forked(common: usize, left: usize, right: usize) -> (World, muster_protocol::ids::SpaceId) {
+    let (mut world, space) = World::of_members(4);
+    world.connect(0, 2);
+    world.connect(1, 2);
+    world.write_many(2, space, common);
+    world.converge(space, &[0, 1, 2], 5_000);
+    world.isolate(2);
+    let mut copy = Node::new(3); // the folder of node 2, copied
+    copy.spaces = world.nodes[2].spaces.clone();
+    for (at, from, count) in [(0, true, left), (1, false, right)] {
+        for n in 0..count {
+            let author = if from { &mut world.nodes[2] } else { &mut copy };
+            let op = author.next_op(space, format!("{n} for {at}").as_bytes(), 10_000 + n as u64);
+            author.store(space, false, std::slice::from_ref(&op), 0, 10_000);
+            world.store(at, std::slice::from_ref(&op));
+        }
+    }
+    (world, space)
+}
+
+#[test]
+fn a_fork_freezes_the_log_and_is_proven_to_everybody_who_holds_it() {
+    for (common, left, right) in [(3, 1, 2), (3, 2, 1), (0, 1, 3), (5, 3, 9), (1, 400, 700)] {
+        let (mut world, space) = forked(common, left, right);
+        let log = world.nodes[2].log(space);
+        world.connect(0, 1);
+        world.connect(0, 3);
+        world.connect(1, 3);
+        let frozen = |world: &World, node: usize| world.nodes[node].frozen_at(&log);
+        let done = world.run_until(120_000, |world| {
+            [0, 1].iter().all(|node| frozen(world, *node) == Some(common as u64))
+                && world.agree(space, &[0, 1, 3])
+        });
+        let at = [0, 1, 3].map(|node| frozen(&world, node));
+        assert!(done, "{common}+{left}|{right}: frozen at {at:?}");
+        assert!(world.closed.is_empty());
+        // Also its author hears of it, when it writes on.
+        world.connect(2, 1);
+        world.write(2, space, b"on and on");
+        assert!(world.run_until(120_000, |world| frozen(world, 2) == Some(common as u64)));
+        let before: usize = world.traffic.values().map(|traffic| traffic.op_frames).sum();
+        world.run_ms(300_000);
+        let after: usize = world.traffic.values().map(|traffic| traffic.op_frames).sum();
+        assert!(after - before <= 4, "no fork is argued about for ever");
+    }
+}

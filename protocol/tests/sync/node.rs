@@ -1,0 +1,402 @@
+//! A node in memory: the crate's own rules over a few maps, seen by machines as their [`View`].
+
+use std::{cell::RefCell, collections::BTreeMap, convert::Infallible, sync::Arc};
+
+use muster_protocol::{
+    cbor::{Bytes, Bytes16},
+    clock::HlcClock,
+    control::{ControlState, Entry, Genesis, MemberAdded, MemberRemoved, Role},
+    fork::ForkProof,
+    identity::{Identity, NodeId},
+    ids::{LogId, OpId, SpaceId, StreamId, WorkspaceId},
+    log::{self, Admission, Head},
+    operation::{Draft, Kind, Operation, Place},
+    sync::{Height, Report, View},
+};
+
+/// Unix milliseconds at which virtual time begins.
+pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// One log as it is held.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    ids: Vec<OpId>,
+    encoded: Vec<Vec<u8>>,
+    head: Head,
+    /// The last operation before a fork.
+    frozen: u64,
+    proof: Option<ForkProof>,
+}
+
+/// One space as it is held.
+#[derive(Debug, Clone)]
+pub(crate) struct Space {
+    pub(crate) control: Arc<ControlState>,
+    entries: Vec<Vec<u8>>,
+    logs: BTreeMap<(NodeId, u64), Log>,
+}
+
+/// What a commit changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    pub(crate) space: SpaceId,
+    pub(crate) heights: Vec<Height>,
+    pub(crate) control: bool,
+}
+
+pub(crate) struct Node {
+    pub(crate) identity: Identity,
+    /// The log it writes in.
+    pub(crate) incarnation: u64,
+    /// How far its clock is off.
+    pub(crate) clock_ahead_ms: u64,
+    pub(crate) spaces: BTreeMap<SpaceId, Space>,
+    clock: HlcClock,
+    claims: RefCell<BTreeMap<LogId, (NodeId, u64)>>,
+}
+
+impl Space {
+    fn id(&self) -> SpaceId {
+        self.control.space()
+    }
+
+    fn log_id(&self, (author, incarnation): (NodeId, u64)) -> LogId {
+        LogId { space: self.id(), author, incarnation }
+    }
+
+    fn capped(&self, key: (NodeId, u64)) -> u64 {
+        let Some(log) = self.logs.get(&key) else { return 0 };
+        log.head.seq.min(log.frozen).min(self.control.cap(&self.log_id(key), log.head.control_height))
+    }
+
+    /// Everything two nodes have to agree on: the control log, and what counts of every log.
+    pub(crate) fn content(&self) -> (OpId, Vec<(NodeId, u64, Vec<OpId>)>) {
+        let logs = self.logs.iter().map(|(key, log)| {
+            let ids = log.ids[..self.capped(*key) as usize].to_vec();
+            (key.0, key.1, ids)
+        });
+        (self.control.head(), logs.filter(|(_, _, ids)| !ids.is_empty()).collect())
+    }
+
+    fn admit(&mut self, op: &Operation, wall_ms: u64, report: &mut Report) {
+        let id = op.header().log();
+        let key = (id.author, id.incarnation);
+        let head = self.logs.get(&key).map(|log| log.head);
+        if let Some(Log { proof: Some(proof), frozen, .. }) = self.logs.get(&key)
+            && op.header().seq > head.map_or(*frozen, |head| head.seq)
+        {
+            if !report.forks.contains(proof) {
+                report.forks.push(proof.clone());
+            }
+            report.refused.push(id);
+            return;
+        }
+        match log::admit(&self.control, head.as_ref(), op, wall_ms) {
+            Admission::Store => self.push(op),
+            Admission::Taken => {
+                let log = self.logs.get_mut(&key).expect("a place that is taken has a log");
+                let seq = op.header().seq;
+                let held = Operation::decode(&log.encoded[seq as usize - 1]).unwrap();
+                if let Some(proof) = ForkProof::of(&held, op) {
+                    log.freeze(seq, &proof);
+                    report.forks.push(proof);
+                    report.refused.push(id);
+                }
+            }
+            Admission::Gap | Admission::ClockAhead => report.again.push(id),
+            Admission::ControlAhead => {
+                report.control_ahead = true;
+                report.again.push(id);
+            }
+            Admission::Refuse(_) => report.refused.push(id),
+        }
+    }
+
+    fn push(&mut self, op: &Operation) {
+        let id = op.header().log();
+        let log = self.logs.entry((id.author, id.incarnation)).or_insert_with(|| Log {
+            ids: Vec::new(),
+            encoded: Vec::new(),
+            head: Head::of(op),
+            frozen: u64::MAX,
+            proof: None,
+        });
+        log.ids.push(op.id());
+        log.encoded.push(op.encode());
+        log.head = Head::of(op);
+    }
+}
+
+impl Log {
+    fn freeze(&mut self, seq: u64, proof: &ForkProof) {
+        if seq - 1 < self.frozen {
+            (self.frozen, self.proof) = (seq - 1, Some(proof.clone()));
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self {
+            identity: Identity::from_seed([seed; 32]),
+            incarnation: u64::from(seed),
+            clock_ahead_ms: 0,
+            spaces: BTreeMap::new(),
+            clock: HlcClock::default(),
+            claims: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.identity.node()
+    }
+
+    fn wall_ms(&self, now_ms: u64) -> u64 {
+        EPOCH_MS + now_ms + self.clock_ahead_ms
+    }
+
+    /// Founds a workspace.
+    pub(crate) fn found(&mut self, name: &str, now_ms: u64) -> SpaceId {
+        let genesis = Genesis {
+            workspace: WorkspaceId::new(EPOCH_MS, [1; 10]),
+            name: name.into(),
+            founder: self.id(),
+            founder_name: "home".into(),
+            created_ms: self.wall_ms(now_ms),
+            parent: Vec::new(),
+        };
+        let space = genesis.space();
+        let (kind, body) = Entry::Genesis(genesis).encode();
+        let op = self.sign(space, 0, 1, OpId::NONE, 0, Draft { kind, stream: StreamId::SPACE, body }, now_ms);
+        self.begin(&op);
+        space
+    }
+
+    /// Holds a workspace from its first entry on.
+    pub(crate) fn begin(&mut self, genesis: &Operation) {
+        let control = ControlState::begin(genesis).unwrap();
+        let space =
+            Space { control: Arc::new(control), entries: vec![genesis.encode()], logs: BTreeMap::new() };
+        self.spaces.entry(genesis.header().space).or_insert(space);
+    }
+
+    pub(crate) fn genesis(&self, space: SpaceId) -> Operation {
+        Operation::decode(&self.spaces[&space].entries[0]).unwrap()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a header")]
+    pub(crate) fn sign(
+        &mut self,
+        space: SpaceId,
+        incarnation: u64,
+        seq: u64,
+        prev: OpId,
+        control_height: u64,
+        draft: Draft,
+        now_ms: u64,
+    ) -> Operation {
+        let hlc = self.clock.tick(self.wall_ms(now_ms));
+        Operation::sign(&self.identity, Place { space, incarnation, seq, prev, hlc, control_height }, draft)
+    }
+
+    /// Appends an entry to the control log of a workspace this node is the home of.
+    pub(crate) fn decide(&mut self, space: SpaceId, entry: &Entry, now_ms: u64) -> Commit {
+        let (kind, body) = entry.encode();
+        let control = self.spaces[&space].control.clone();
+        let draft = Draft { kind, stream: StreamId::SPACE, body };
+        let op = self.sign(space, 0, control.height() + 1, control.head(), control.height(), draft, now_ms);
+        let (_, commit) = self.store(space, true, &[op], 0, now_ms);
+        commit
+    }
+
+    pub(crate) fn add(&mut self, space: SpaceId, node: NodeId, now_ms: u64) -> Commit {
+        let added = MemberAdded {
+            node,
+            name: "somebody".into(),
+            role: Role::Member.code(),
+            invite: Bytes16([0; 16]),
+            evidence: Bytes::default(),
+        };
+        self.decide(space, &Entry::MemberAdded(added), now_ms)
+    }
+
+    /// Removes a member, cut off at what this home holds of its logs.
+    pub(crate) fn remove(&mut self, space: SpaceId, node: NodeId, now_ms: u64) -> Commit {
+        let logs = &self.spaces[&space].logs;
+        let cut_offs = logs.iter().filter(|(key, _)| key.0 == node).map(|(key, log)| (key.1, log.head.seq));
+        let removed = MemberRemoved { node, cut_offs: cut_offs.collect(), evidence: Bytes::default() };
+        self.decide(space, &Entry::MemberRemoved(removed), now_ms)
+    }
+
+    /// The next operation of this node's own log, not stored.
+    pub(crate) fn next_op(&mut self, space: SpaceId, body: &[u8], now_ms: u64) -> Operation {
+        let held = &self.spaces[&space];
+        let head = held.logs.get(&(self.id(), self.incarnation)).map(|log| log.head);
+        let (seq, prev) = head.map_or((1, OpId::NONE), |head| (head.seq + 1, head.id));
+        let height = held.control.height();
+        let draft = Draft { kind: Kind::ENVELOPE, stream: StreamId::SPACE, body: body.to_vec() };
+        self.sign(space, self.incarnation, seq, prev, height, draft, now_ms)
+    }
+
+    /// Writes into this node's own log, whatever the rules say: a removed node can do that too.
+    pub(crate) fn write(&mut self, space: SpaceId, body: &[u8], now_ms: u64) -> Commit {
+        let op = self.next_op(space, body, now_ms);
+        let held = self.spaces.get_mut(&space).unwrap();
+        held.push(&op);
+        let key = (op.header().author, op.header().incarnation);
+        let height = Height { author: key.0, incarnation: key.1, seq: held.capped(key) };
+        Commit { space, heights: vec![height], control: false }
+    }
+
+    /// Stores what a peer sent, as far as the rules allow.
+    pub(crate) fn store(
+        &mut self,
+        space: SpaceId,
+        control: bool,
+        ops: &[Operation],
+        bytes: u64,
+        now_ms: u64,
+    ) -> (Report, Commit) {
+        let wall_ms = self.wall_ms(now_ms);
+        let mut report = Report { bytes, ..Report::of(space) };
+        let held = self.spaces.get_mut(&space).expect("machines name held spaces only");
+        let before: BTreeMap<_, _> = ops
+            .iter()
+            .map(|op| (op.header().author, op.header().incarnation))
+            .map(|key| (key, held.capped(key)))
+            .collect();
+        if control {
+            let mut state = ControlState::clone(&held.control);
+            for op in ops.iter().filter(|op| op.header().seq > held.control.height()) {
+                if state.apply(op).is_err() {
+                    break;
+                }
+                held.entries.push(op.encode());
+                report.control_grew = true;
+            }
+            held.control = Arc::new(state);
+        } else {
+            for op in ops {
+                self.clock.observe(op.header().hlc, wall_ms);
+                held.admit(op, wall_ms, &mut report);
+            }
+            report.again.sort();
+            report.again.dedup();
+            report.refused.sort();
+            report.refused.dedup();
+        }
+        let held = &self.spaces[&space];
+        let mut grown = Vec::new();
+        if !control {
+            for ((author, incarnation), old) in before {
+                let height = Height { author, incarnation, seq: held.capped((author, incarnation)) };
+                report.heights.push(height);
+                if height.seq > old {
+                    grown.push(height);
+                }
+            }
+        }
+        let commit = Commit { space, heights: grown, control: report.control_grew };
+        (report, commit)
+    }
+
+    /// Takes a proof that a log forks.
+    pub(crate) fn freeze(&mut self, proof: &ForkProof) {
+        let (log, seq) = proof.verify().unwrap();
+        if let Some(held) = self.spaces.get_mut(&log.space)
+            && let Some(held) = held.logs.get_mut(&(log.author, log.incarnation))
+        {
+            held.freeze(seq, proof);
+        }
+    }
+
+    pub(crate) fn frozen_at(&self, log: &LogId) -> Option<u64> {
+        let held = self.spaces[&log.space].logs.get(&(log.author, log.incarnation))?;
+        held.proof.as_ref().map(|_| held.frozen)
+    }
+
+    pub(crate) fn log(&self, space: SpaceId) -> LogId {
+        LogId { space, author: self.id(), incarnation: self.incarnation }
+    }
+
+    /// How many operations of a log are stored, counted or not.
+    pub(crate) fn stored(&self, log: &LogId) -> u64 {
+        self.spaces
+            .get(&log.space)
+            .and_then(|space| space.logs.get(&(log.author, log.incarnation)))
+            .map_or(0, |log| log.head.seq)
+    }
+}
+
+impl View for Node {
+    type Error = Infallible;
+
+    fn spaces(&self) -> Result<Vec<SpaceId>, Infallible> {
+        Ok(self.spaces.keys().copied().collect())
+    }
+
+    fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Infallible> {
+        Ok(self.spaces.get(&space).map(|space| space.control.clone()))
+    }
+
+    fn control_entries(
+        &self,
+        space: SpaceId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, Infallible> {
+        let mut bytes = 0;
+        let entries = self.spaces[&space].entries.iter().skip(from as usize - 1);
+        Ok(entries
+            .take_while(|entry| {
+                let fits = bytes < bytes_max;
+                bytes += entry.len();
+                fits
+            })
+            .cloned()
+            .collect())
+    }
+
+    fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Infallible> {
+        let held = &self.spaces[&space];
+        let height =
+            |key: &(NodeId, u64)| Height { author: key.0, incarnation: key.1, seq: held.capped(*key) };
+        Ok(held.logs.keys().map(height).filter(|height| height.seq > 0).collect())
+    }
+
+    fn height(&self, log: &LogId) -> Result<u64, Infallible> {
+        Ok(self.spaces.get(&log.space).map_or(0, |space| space.capped((log.author, log.incarnation))))
+    }
+
+    fn ops(
+        &self,
+        log: &LogId,
+        from: u64,
+        bytes_max: usize,
+        count_max: usize,
+    ) -> Result<Vec<Vec<u8>>, Infallible> {
+        let held = &self.spaces[&log.space];
+        let key = (log.author, log.incarnation);
+        let end = held.capped(key);
+        if from > end {
+            return Ok(Vec::new());
+        }
+        let mut bytes = 0;
+        let ops = &held.logs[&key].encoded[from as usize - 1..end as usize];
+        let fitting = ops.iter().take(count_max).take_while(|op| {
+            let first = bytes == 0;
+            bytes += op.len();
+            first || bytes <= bytes_max
+        });
+        Ok(fitting.cloned().collect())
+    }
+
+    fn claim_pull(&self, log: &LogId, peer: NodeId, now_ms: u64, stale_ms: u64) -> bool {
+        let mut claims = self.claims.borrow_mut();
+        let free = claims.get(log).is_none_or(|(by, at)| *by == peer || at + stale_ms <= now_ms);
+        if free {
+            claims.insert(*log, (peer, now_ms));
+        }
+        free
+    }
+}
