@@ -41,7 +41,7 @@ pub struct HlcClock {
 }
 
 impl HlcClock {
-    /// A clock that goes on after `last`, the newest time of the node's own logs.
+    /// A clock that goes on after `last`, the newest time of all that the node holds, its own or not.
     pub fn after(last: Hlc) -> Self {
         Self { last }
     }

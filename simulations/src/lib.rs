@@ -5,6 +5,7 @@
 //! that a failure found among thousands of seeds can be looked at as often as it takes.
 
 pub mod chatter;
+pub mod checkers;
 pub mod clock;
 pub mod dice;
 pub mod disks;
@@ -12,3 +13,4 @@ pub mod faults;
 pub mod links;
 pub mod scenario;
 pub mod trace;
+pub mod world;

@@ -146,6 +146,11 @@ impl SimMesh {
         self.shared.lock().frames
     }
 
+    /// Who banned whom: violations of every scenario in which all are honest.
+    pub fn bans(&self) -> Vec<String> {
+        self.shared.lock().bans.clone()
+    }
+
     /// How processes broke the contract of the port: violations of every scenario.
     pub fn complaints(&self) -> Vec<String> {
         self.shared.lock().complaints.clone()

@@ -1,10 +1,11 @@
 //! Plays scenarios, seed by seed, and replays the seeds that fail.
 
-use std::{process::ExitCode, time::Instant};
+use std::{fmt, process::ExitCode, time::Instant};
 
 use clap::{Parser, Subcommand};
 use muster_simulations::scenario::{self, Outcome, Scenario};
 use serde::Serialize;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Whole Muster nodes on a paused clock, with simulated links and crashing disks.
 #[derive(Parser)]
@@ -50,11 +51,24 @@ struct Summary {
     seconds: f64,
 }
 
+impl Summary {
+    fn count(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.ops += outcome.ops;
+        self.faults += outcome.faults;
+        self.violations += outcome.violations.len() as u64;
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seeds, ops, faults, violations, seconds } = self;
+        write!(f, "{seeds} seeds, {ops} ops, {faults} faults, {violations} violations, {seconds:.1} s")
+    }
+}
+
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(silent_unless_asked()).with_writer(std::io::stderr).init();
     match Arguments::parse().command {
         Command::Run { seeds, from, scenario } => with(scenario, |all| run(all, from, seeds)),
         Command::Replay { seed, scenario } => with(scenario, |all| replay(all, seed)),
@@ -63,6 +77,11 @@ fn main() -> ExitCode {
             true
         }),
     }
+}
+
+/// Nodes complain about what is done to them on purpose; with `RUST_LOG` they may.
+fn silent_unless_asked() -> EnvFilter {
+    EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).from_env_lossy()
 }
 
 /// Does something with the scenarios chosen; fails if it finds something wrong or there are none.
@@ -81,14 +100,15 @@ fn run(scenarios: &[Scenario], from: u64, seeds: u64) -> bool {
     let start = Instant::now();
     let mut summary = Summary::default();
     for scenario in scenarios {
+        let (begun, mut of_this) = (start.elapsed(), Summary::default());
         for seed in from..from.saturating_add(seeds) {
             let outcome = scenario.play(seed);
-            summary.seeds += 1;
-            summary.ops += outcome.ops;
-            summary.faults += outcome.faults;
-            summary.violations += outcome.violations.len() as u64;
+            of_this.count(&outcome);
+            summary.count(&outcome);
             complain(scenario, seed, &outcome);
         }
+        of_this.seconds = (start.elapsed() - begun).as_millis() as f64 / 1000.0;
+        println!("{:12} {of_this}", scenario.name);
     }
     summary.seconds = start.elapsed().as_millis() as f64 / 1000.0;
     println!("{}", serde_json::to_string(&summary).expect("five numbers are JSON"));

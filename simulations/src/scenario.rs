@@ -2,10 +2,14 @@
 
 use serde::Deserialize;
 
-use crate::{chatter, disks, faults::Faults, links::Weather};
+use crate::{chatter, disks, faults::Faults, links::Weather, world};
 
 /// The scenarios that come with the program.
-const FILES: [&str; 2] = [include_str!("../scenarios/links.toml"), include_str!("../scenarios/disks.toml")];
+const FILES: [&str; 3] = [
+    include_str!("../scenarios/links.toml"),
+    include_str!("../scenarios/disks.toml"),
+    include_str!("../scenarios/partitions.toml"),
+];
 
 /// What a world is made of.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +31,8 @@ pub enum Play {
     Links(chatter::Plan),
     /// A store that is cut off again and again.
     Disks(disks::Plan),
+    /// Whole nodes, with people who use them.
+    Nodes(world::Plan),
 }
 
 /// What came of one seed.
@@ -67,6 +73,7 @@ impl Scenario {
         match &self.play {
             Play::Links(plan) => in_virtual_time(chatter::play(seed, plan)),
             Play::Disks(plan) => disks::play(seed, plan),
+            Play::Nodes(plan) => in_virtual_time(world::play(seed, plan)),
         }
     }
 }

@@ -348,15 +348,12 @@ fn remember(
         let state = state.ok_or(StoreError::Damaged("a space without its genesis"))?;
         controls.insert(*space, Arc::new(state));
     }
-    let me = identity.node();
     let (mut log_next, mut newest) = (1, Hlc(0));
     for entry in txn.open_table(tables::LOGS)?.iter()? {
-        let (key, row) = entry?;
-        let row: LogRow = rows::read(row.value())?;
+        let row: LogRow = rows::read(entry?.1.value())?;
         log_next = log_next.max(row.number + 1);
-        if &key.value()[4..36] == me.as_bytes() {
-            newest = newest.max(row.hlc);
-        }
+        // Of all logs: what is written next may answer anything that is stored, and has to be later.
+        newest = newest.max(row.hlc);
     }
     let journal_next = txn.open_table(tables::JOURNAL)?.last()?.map_or(1, |(number, _)| number.value() + 1);
     let mut local_peers: BTreeMap<StreamId, Vec<LocalPeer>> = BTreeMap::new();

@@ -109,6 +109,7 @@ pub(super) struct Mesh {
     pub(super) paths: Paths,
     pub(super) exchanges: Exchanges,
     pub(super) complaints: Vec<String>,
+    pub(super) bans: Vec<String>,
     pub(super) frames: u64,
     joints: BTreeMap<Ends, Joint>,
     agenda: BTreeMap<(u64, u64), Action>,
@@ -122,6 +123,7 @@ impl Mesh {
             paths: Paths::new(seed, weather),
             exchanges: Exchanges::default(),
             complaints: Vec::new(),
+            bans: Vec::new(),
             frames: 0,
             joints: BTreeMap::new(),
             agenda: BTreeMap::new(),
@@ -464,6 +466,7 @@ impl Mesh {
         }
         if closing == Closing::Ban {
             host.banned.insert(link.node, now + BAN.as_millis() as u64);
+            self.bans.push(format!("{node} banned {} at {now} ms", link.node));
         }
         let ends = ends(node, link.node);
         if self.stream(ends, node, link.number).is_some() {

@@ -1,0 +1,181 @@
+//! The scenario of whole nodes: real actors and real stores on crashing disks, over simulated links.
+//!
+//! Each node is a [`Machine`] with a person at it: the person founds or joins the workspace, starts
+//! sessions and lets them speak, asking again whenever no answer comes. Readers page through everything
+//! meanwhile. A timeline of faults runs over it. Then everything is healed, the nodes get some virtual
+//! minutes to agree, all of them lose power once more, and [`crate::checkers`] compare what is on the
+//! disks with what the [`Ledger`] says the people were promised.
+
+mod ledger;
+mod machine;
+mod person;
+mod reader;
+
+use std::{sync::Arc, time::Duration};
+
+use muster_actors::ports::Clock;
+use muster_protocol::identity::NodeId;
+use serde::Deserialize;
+
+pub use self::{
+    ledger::{Ledger, Said, Session, Told},
+    machine::Machine,
+    reader::Seen,
+};
+use crate::{
+    checkers,
+    clock::{Beginning, SimClock},
+    dice,
+    faults::{self, Strike},
+    links::{Crash, SimMesh},
+    scenario::{Outcome, World},
+    trace::Trace,
+};
+
+/// How long nodes that are no longer disturbed have to agree on everything. A friend that was out of
+/// reach for long is dialled every 30 s, and digests are compared every 30 s.
+const PEACE: Duration = Duration::from_secs(300);
+/// How often it is looked whether they do.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What people do, and in which world.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Channels; every node has a session in each.
+    pub channels: usize,
+    /// Threads of each channel.
+    pub threads: usize,
+    /// Messages of each session.
+    pub messages: usize,
+    /// Longest text of a message, in bytes.
+    pub text_bytes_max: usize,
+    /// Envelopes that may wait for one session.
+    pub inbox_depth: usize,
+    /// By how much a wall clock is wrong at most, in milliseconds.
+    pub clock_offset_ms: i64,
+    /// Their world.
+    pub world: World,
+}
+
+/// What everything in one world shares.
+pub struct Shared {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// What is to happen.
+    pub plan: Plan,
+    /// When it began.
+    pub beginning: Beginning,
+    /// The links.
+    pub mesh: SimMesh,
+    /// What was said and promised.
+    pub ledger: Ledger,
+    /// What happened.
+    pub trace: Trace,
+}
+
+impl Shared {
+    /// Time that is right.
+    pub fn clock(&self) -> SimClock {
+        SimClock::new(self.beginning, 0)
+    }
+
+    /// Adds to the trace.
+    pub fn record(&self, what: &str, parts: &[&[u8]]) {
+        self.trace.record(self.beginning.elapsed_ms(), what, parts);
+    }
+}
+
+struct Nodes {
+    shared: Arc<Shared>,
+    machines: Vec<Arc<Machine>>,
+    ids: Vec<NodeId>,
+}
+
+/// Plays one seed.
+pub async fn play(seed: u64, plan: &Plan) -> Outcome {
+    let blobs = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            let violations = vec![format!("there is no room for a temporary folder: {error}")];
+            return Outcome { violations, ..Outcome::default() };
+        }
+    };
+    let (beginning, trace) = (Beginning::now(), Trace::new());
+    let mesh = SimMesh::new(seed, plan.world.weather.clone(), beginning, trace.clone());
+    let shared =
+        Arc::new(Shared { seed, plan: plan.clone(), beginning, mesh, ledger: Ledger::default(), trace });
+    let machine = |index| Machine::new(Arc::clone(&shared), index, blobs.path().join(index.to_string()));
+    let machines: Vec<_> = (0..plan.world.nodes).map(machine).collect();
+    let ids = machines.iter().map(|machine| machine.id()).collect();
+    let mut nodes = Nodes { shared, machines, ids };
+    nodes.live().await
+}
+
+impl Nodes {
+    async fn live(&mut self) -> Outcome {
+        let World { nodes, duration_ms, ref faults, .. } = self.shared.plan.world;
+        let mut dice = dice::dice(self.shared.seed, "faults", &[]);
+        let timeline = faults::timeline(&mut dice, faults, nodes, duration_ms);
+        // A store is created in peace; so it is on real machines: see `storage/src/schema.rs`.
+        for machine in &self.machines {
+            machine.start().await;
+        }
+        let mut people: Vec<_> = self.machines.iter().map(|machine| person::arrive(machine)).collect();
+        for (at, strike) in &timeline {
+            let wait = at.saturating_sub(self.shared.beginning.elapsed_ms());
+            self.shared.clock().sleep(Duration::from_millis(wait)).await;
+            self.shared.record("strike", &[format!("{strike:?}").as_bytes()]);
+            self.strike(strike).await;
+        }
+        self.shared.mesh.heal();
+        self.shared.ledger.calm();
+        let settled = self.settle(&mut people).await;
+        let mut violations = self.shared.mesh.complaints();
+        violations.extend(self.shared.mesh.bans());
+        violations.extend(settled.err());
+        violations.extend(self.machines.iter().filter_map(|machine| machine.leftovers()));
+        for machine in &self.machines {
+            machine.crash(Crash::PowerCut);
+        }
+        for machine in &self.machines {
+            machine.start().await;
+        }
+        violations.extend(self.shared.ledger.violations());
+        violations.extend(checkers::check(&self.shared, &self.machines));
+        Outcome {
+            ops: self.shared.ledger.taken(),
+            faults: timeline.iter().filter(|(_, strike)| strike.is_fault()).count() as u64,
+            violations,
+            trace: self.shared.trace.digest(),
+        }
+    }
+
+    async fn strike(&self, strike: &Strike) {
+        match strike {
+            Strike::Crash(index, crash) => self.machines[*index].strike(*crash).await,
+            Strike::Restart(index) => self.machines[*index].restart().await,
+            links => links.apply_to_links(&self.shared.mesh, &self.ids),
+        }
+    }
+
+    /// Waits until everybody has said everything and all nodes agree.
+    async fn settle(&self, people: &mut [person::Person]) -> Result<(), String> {
+        let ends_ms = self.shared.beginning.elapsed_ms() + PEACE.as_millis() as u64;
+        loop {
+            let busy = people.iter_mut().any(|person| !person.is_done());
+            let differs = if busy {
+                Some("somebody still waits for an answer".to_owned())
+            } else {
+                checkers::disagreement(&self.shared, &self.machines)
+            };
+            match differs {
+                None => return Ok(()),
+                Some(differs) if self.shared.beginning.elapsed_ms() >= ends_ms => {
+                    return Err(format!("not settled {} s after the last fault: {differs}", PEACE.as_secs()));
+                }
+                Some(_) => self.shared.clock().sleep(LOOK).await,
+            }
+        }
+    }
+}

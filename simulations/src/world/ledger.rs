@@ -1,0 +1,161 @@
+//! What the people of a world said, what their nodes told them, and what was wrong with it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use muster_protocol::ids::WorkspaceId;
+
+/// What a person was told about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing yet: it may be stored or not.
+    Nothing,
+    /// It is stored; at this place in the timeline, if that was told.
+    Taken(Option<u64>),
+    /// It is not stored.
+    Refused,
+}
+
+/// A message as its sender meant it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The node.
+    pub node: usize,
+    /// Its channel.
+    pub channel: String,
+    /// Its thread.
+    pub thread: String,
+    /// Whom it addresses.
+    pub to: Option<String>,
+    /// What it answers, in the same thread.
+    pub reply_to: Option<String>,
+    /// Its text.
+    pub text: String,
+    /// What its sender was told.
+    pub told: Told,
+}
+
+/// A session that a person was told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The node.
+    pub node: usize,
+    /// Its id.
+    pub id: String,
+    /// Its peer.
+    pub peer: String,
+    /// Its channel.
+    pub channel: String,
+    /// The newest place of its channel's timeline when it was known to have started.
+    pub since: u64,
+}
+
+/// Sender and id of a message.
+pub(crate) type Key = (String, String);
+
+#[derive(Default)]
+struct Book {
+    workspace: Option<WorkspaceId>,
+    ticket: Option<String>,
+    said: BTreeMap<Key, Said>,
+    sessions: Vec<Session>,
+    violations: Vec<String>,
+    calm: bool,
+}
+
+/// See the module. Clones are handles on the same ledger.
+#[derive(Clone, Default)]
+pub struct Ledger(Arc<Mutex<Book>>);
+
+impl Ledger {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The workspace was founded, and this lets others in.
+    pub fn found(&self, workspace: WorkspaceId, ticket: String) {
+        let mut book = self.book();
+        (book.workspace, book.ticket) = (Some(workspace), Some(ticket));
+    }
+
+    /// The workspace, once founded.
+    pub fn workspace(&self) -> Option<WorkspaceId> {
+        self.book().workspace
+    }
+
+    /// What lets others in.
+    pub fn ticket(&self) -> Option<String> {
+        self.book().ticket.clone()
+    }
+
+    /// Somebody is about to say something.
+    pub fn say(&self, key: Key, said: Said) {
+        if self.book().said.insert(key.clone(), said).is_some() {
+            self.wrong(format!("the simulation used {key:?} twice"));
+        }
+    }
+
+    /// The answer is: stored.
+    pub fn taken(&self) -> u64 {
+        self.book().said.values().filter(|said| matches!(said.told, Told::Taken(_))).count() as u64
+    }
+
+    /// A node told that a message is stored.
+    pub fn told_taken(&self, key: &Key, sequence: Option<u64>) {
+        let mut book = self.book();
+        let Some(said) = book.said.get_mut(key) else { return };
+        let before = said.told;
+        said.told = match (before, sequence) {
+            (Told::Taken(Some(known)), None) => Told::Taken(Some(known)),
+            (_, sequence) => Told::Taken(sequence),
+        };
+        if let (Told::Taken(_), Some(sequence)) = (before, sequence) {
+            let what = format!("{key:?} was stored again, at {sequence}, after it had been acknowledged");
+            book.violations.push(what);
+        }
+    }
+
+    /// A node told that a message is not stored.
+    pub fn told_refused(&self, key: &Key) {
+        if let Some(said) = self.book().said.get_mut(key) {
+            said.told = Told::Refused;
+        }
+    }
+
+    /// A session is known.
+    pub fn started(&self, session: Session) {
+        self.book().sessions.push(session);
+    }
+
+    /// All that was said.
+    pub fn said(&self) -> BTreeMap<Key, Said> {
+        self.book().said.clone()
+    }
+
+    /// All sessions.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.book().sessions.clone()
+    }
+
+    /// Something is wrong.
+    pub fn wrong(&self, what: String) {
+        self.book().violations.push(what);
+    }
+
+    /// All that is wrong.
+    pub fn violations(&self) -> Vec<String> {
+        self.book().violations.clone()
+    }
+
+    /// From now on nobody is disturbed.
+    pub fn calm(&self) {
+        self.book().calm = true;
+    }
+
+    /// Whether nobody is disturbed any more.
+    pub fn is_calm(&self) -> bool {
+        self.book().calm
+    }
+}

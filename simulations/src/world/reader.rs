@@ -1,0 +1,178 @@
+//! A reader at every node: pages through timelines and events while they grow, as an agent would that
+//! polls. It must meet everything exactly once, in an order that never changes, also across crashes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use muster_actors::{Node, ports::Clock};
+use muster_protocol::network::ChannelName;
+use muster_storage::{MessageRow, StoreError, View, WorkspaceRow};
+use rand::RngExt;
+
+use super::{
+    Machine,
+    ledger::{Key, Told},
+};
+use crate::dice;
+
+/// Longest pause between two pages, in milliseconds.
+const PAUSE_MS_MAX: u64 = 3_000;
+/// Largest page.
+const PAGE_MAX: usize = 40;
+
+/// A message as it was read: sender, id, author and thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Read {
+    /// Sender and id.
+    key: Key,
+    /// Its thread.
+    thread: String,
+}
+
+impl Read {
+    /// Of a row.
+    fn of(row: &MessageRow) -> Self {
+        let envelope = &row.envelope;
+        let thread = envelope.container.as_ref().and_then(|container| container.thread_id());
+        Self {
+            key: (envelope.from.as_str().to_owned(), envelope.id.as_str().to_owned()),
+            thread: thread.map(|thread| thread.as_str().to_owned()).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Book {
+    /// By channel, in the order of sequences, which begin at 1.
+    timelines: BTreeMap<String, Vec<Read>>,
+    known: BTreeSet<Key>,
+    /// In the order of numbers, which begin at 1.
+    events: Vec<String>,
+}
+
+/// All that was ever read at one node.
+#[derive(Default)]
+pub struct Seen(Mutex<Book>);
+
+impl Seen {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest message of a thread that was read.
+    pub fn newest(&self, channel: &str, thread: &str) -> Option<Key> {
+        let book = self.book();
+        let newest = book.timelines.get(channel)?.iter().rev().find(|read| read.thread == thread)?;
+        Some(newest.key.clone())
+    }
+
+    /// Compares everything with what was read and promised in earlier lives.
+    pub(super) fn check_again(&self, machine: &Machine) {
+        let (Some(node), Some(_)) = (machine.node(), machine.workspace()) else { return };
+        let checked = node.store().view().and_then(|view| self.compare(machine, &view));
+        match checked {
+            Ok(differences) => differences.iter().for_each(|what| machine.wrong(what)),
+            Err(error) => machine.wrong(&format!("its store cannot be read: {error}")),
+        }
+    }
+
+    fn compare(&self, machine: &Machine, view: &View) -> Result<Vec<String>, StoreError> {
+        let mut wrong = Vec::new();
+        let Some(row) = row(machine, view)? else { return Ok(wrong) };
+        let book = self.book();
+        let mut stored = BTreeMap::new();
+        for channel in view.channels(&row)? {
+            let places = view.timeline(&row, &channel.name, 0, usize::MAX)?;
+            let reads: Vec<_> = places.iter().map(|(_, row)| row.as_ref().map(Read::of)).collect();
+            let before = book.timelines.get(channel.name.as_str()).map_or(&[][..], Vec::as_slice);
+            for (at, before) in before.iter().enumerate() {
+                let now = reads.get(at).and_then(Option::as_ref);
+                if now != Some(before) {
+                    let sequence = at + 1;
+                    wrong.push(format!("{before:?} stood at {sequence}, where {now:?} is after a restart"));
+                }
+            }
+            for ((sequence, _), read) in places.iter().zip(reads) {
+                stored.extend(read.map(|read| (read.key, *sequence)));
+            }
+        }
+        for (key, said) in machine.shared().ledger.said() {
+            let Told::Taken(sequence) = said.told else { continue };
+            let found = stored.get(&key).copied();
+            if said.node == machine.index() && (found.is_none() || sequence.is_some() && found != sequence) {
+                wrong.push(format!("{key:?} was acknowledged at {sequence:?} and is at {found:?}"));
+            }
+        }
+        let events = view.events(0, book.events.len())?;
+        let events: Vec<_> = events.iter().map(|event| format!("{} {}", event.kind, event.data)).collect();
+        if events != book.events {
+            wrong.push("events that were read have changed".to_owned());
+        }
+        Ok(wrong)
+    }
+
+    /// Reads on.
+    fn page(&self, machine: &Machine, node: &Node, limit: usize) -> Result<Vec<String>, StoreError> {
+        let view = node.store().view()?;
+        let mut wrong = Vec::new();
+        let mut book = self.book();
+        let read = book.events.len() as u64;
+        for (number, event) in (read + 1..).zip(view.events(read, limit)?) {
+            if event.number != number {
+                wrong.push(format!("event {number} is missing: {} follows", event.number));
+            }
+            book.events.push(format!("{} {}", event.kind, event.data));
+        }
+        let Some(row) = row(machine, &view)? else { return Ok(wrong) };
+        for index in 0..machine.shared().plan.channels {
+            let channel = super::person::channel(index);
+            let Ok(name) = ChannelName::parse(&channel) else { continue };
+            let read = book.timelines.get(&channel).map_or(0, Vec::len) as u64;
+            for (place, (sequence, row)) in (read + 1..).zip(view.timeline(&row, &name, read, limit)?) {
+                let Some(row) = row else {
+                    wrong.push(format!("{channel} {sequence} is void, though nothing was taken back"));
+                    return Ok(wrong);
+                };
+                let read = Read::of(&row);
+                if sequence != place {
+                    wrong.push(format!("{channel} has nothing at {place}, but something at {sequence}"));
+                }
+                if !book.known.insert(read.key.clone()) {
+                    wrong.push(format!("{:?} was read twice, again at {channel} {sequence}", read.key));
+                }
+                book.timelines.entry(channel.clone()).or_default().push(read);
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// The workspace at a node.
+pub(crate) fn row(machine: &Machine, view: &View) -> Result<Option<WorkspaceRow>, StoreError> {
+    let workspace = machine.shared().ledger.workspace();
+    let row = workspace.map(|workspace| view.workspace(&workspace.to_string()));
+    Ok(row.transpose()?.flatten())
+}
+
+/// Reads at a machine for as long as its process lives.
+#[expect(clippy::disallowed_methods, reason = "a reader is a task of its world")]
+pub(super) fn read(machine: &Arc<Machine>) {
+    let (machine, boot) = (Arc::clone(machine), machine.boot());
+    let parts: [&[u8]; 2] = [&machine.index().to_be_bytes(), &boot.to_be_bytes()];
+    let mut dice = dice::dice(machine.shared().seed, "reader", &parts);
+    tokio::spawn(async move {
+        loop {
+            let pause = Duration::from_millis(dice.random_range(1..PAUSE_MS_MAX));
+            machine.shared().clock().sleep(pause).await;
+            let Some(node) = machine.node().filter(|_| machine.boot() == boot) else { return };
+            match machine.seen.page(&machine, &node, dice.random_range(1..PAGE_MAX)) {
+                Ok(wrong) => wrong.iter().for_each(|what| machine.wrong(what)),
+                Err(_) if machine.is_failing() => return,
+                Err(error) => machine.wrong(&format!("its store cannot be read: {error}")),
+            }
+        }
+    });
+}
