@@ -18,7 +18,7 @@ use crate::{StoreError, schema::COPY_KEY, tables};
 const COPY_CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// All tables; `meta`, which carries the mark, comes last.
-const TABLES: usize = 19;
+const TABLES: usize = 20;
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,7 @@ macro_rules! all_tables {
             $do($($argument,)* tables::MESSAGES)?,
             $do($($argument,)* tables::AGENTS)?,
             $do($($argument,)* tables::SESSIONS)?,
+            $do($($argument,)* tables::SESSION_ORDER)?,
             $do($($argument,)* tables::INBOX)?,
             $do($($argument,)* tables::ADDRESSES)?,
             $do($($argument,)* tables::JOURNAL)?,

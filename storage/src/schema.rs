@@ -102,6 +102,7 @@ fn open_all(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(tables::MESSAGES)?;
     txn.open_table(tables::AGENTS)?;
     txn.open_table(tables::SESSIONS)?;
+    txn.open_table(tables::SESSION_ORDER)?;
     txn.open_table(tables::INBOX)?;
     txn.open_table(tables::ADDRESSES)?;
     txn.open_table(tables::JOURNAL)?;

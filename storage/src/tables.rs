@@ -20,6 +20,7 @@
 //! | `participants` | thread key or stream, peer | nothing: who ever spoke or was spoken to |
 //! | `messages` | space number, message id | who sent it and where it is |
 //! | `agents`, `sessions` | space number, name or id | an agent, a session of this node |
+//! | `session_order` | space number, at work or stopped, oldest or newest first | nothing: the order of sessions |
 //! | `inbox` | session, arrival | sequence of a waiting message |
 //! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
@@ -49,6 +50,7 @@ pub(crate) const PARTICIPANTS: TableDefinition<&[u8; 32], ()> = TableDefinition:
 pub(crate) const MESSAGES: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("messages");
 pub(crate) const AGENTS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("agents");
 pub(crate) const SESSIONS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("sessions");
+pub(crate) const SESSION_ORDER: TableDefinition<&[u8; 29], ()> = TableDefinition::new("session_order");
 pub(crate) const INBOX: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("inbox");
 pub(crate) const ADDRESSES: TableDefinition<&[u8; 32], Bytes> = TableDefinition::new("addresses");
 pub(crate) const JOURNAL: TableDefinition<u64, Bytes> = TableDefinition::new("journal");
@@ -110,6 +112,17 @@ pub(crate) fn pair_key(first: Short, second: Short) -> [u8; 32] {
 
 pub(crate) fn inbox_key(session: Short, number: u64) -> [u8; 24] {
     key!(24: session, number.to_be_bytes())
+}
+
+/// Sessions at work come before those that are stopped: the former oldest first, the latter newest first.
+pub(crate) fn session_order_key(space: u32, stopped: bool, at_ms: u64, session: &[u8; 20]) -> [u8; 29] {
+    let order = if stopped { u64::MAX - at_ms } else { at_ms };
+    key!(29: space.to_be_bytes(), [u8::from(stopped)], order.to_be_bytes(), &session[4..])
+}
+
+/// The key of the session that an entry of that order is for.
+pub(crate) fn ordered_session(entry: &[u8; 29]) -> [u8; 20] {
+    key!(20: &entry[..4], &entry[13..])
 }
 
 /// The order in which people read a thread: time, then author, then the author's own order.
