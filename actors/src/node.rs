@@ -735,6 +735,9 @@ impl Node {
                 return Err(CreateChannelError::RepeatedAgent(agent.clone()));
             }
         }
+        if lock(&self.context.sessions).len() + agents.len() > limits::SESSIONS_MAX {
+            return Err(CreateChannelError::TooMany);
+        }
         let node = self.clone();
         self.carry_out(async move {
             node.ask_channel(workspace, &channel, |reply| ChannelMessage::Create { purpose, agents, reply })
@@ -814,7 +817,8 @@ impl Node {
         let store = self.context.store.clone();
         #[expect(clippy::disallowed_methods, reason = "copying a file blocks; no simulation makes backups")]
         let copied = tokio::task::spawn_blocking(move || store.backup(&path).map(|bytes| (path, bytes)));
-        let (path, bytes) = copied.await.map_err(|error| BackupError::Write(std::io::Error::other(error)))??;
+        let (path, bytes) =
+            copied.await.map_err(|error| BackupError::Write(std::io::Error::other(error)))??;
         Ok(BackupReport { path, bytes, verified: true })
     }
 }
@@ -843,12 +847,10 @@ fn load_sessions(context: &Context) -> Result<(), StoreError> {
     let view = context.store.view()?;
     let mut sessions = lock(&context.sessions);
     for workspace in view.workspaces()? {
-        for session in view.sessions(&workspace)? {
-            if session.state == SessionState::Active {
-                let active =
-                    ActiveSession { channel: session.channel, peer: session.peer, agent: session.agent_name };
-                sessions.insert((workspace.space, session.id), active);
-            }
+        for session in view.active_sessions(&workspace)? {
+            let active =
+                ActiveSession { channel: session.channel, peer: session.peer, agent: session.agent_name };
+            sessions.insert((workspace.space, session.id), active);
         }
     }
     Ok(())
