@@ -17,7 +17,11 @@ pub(super) struct Names(BTreeMap<PeerName, String>);
 
 impl Names {
     /// As they are now.
-    pub(super) fn of_channel(doors: &Doors, scope: &Scope, channel: &ChannelName) -> Result<Self, Unavailable> {
+    pub(super) fn of_channel(
+        doors: &Doors,
+        scope: &Scope,
+        channel: &ChannelName,
+    ) -> Result<Self, Unavailable> {
         let peers = doors.node.peers(scope.workspace.id, Some(channel))?;
         Ok(Self(peers.into_iter().map(|peer| (peer.peer, peer.display_name)).collect()))
     }
