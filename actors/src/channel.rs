@@ -11,7 +11,7 @@ use muster_protocol::{
     content::ChannelOpened,
     ids::{SpaceId, WorkspaceId},
     limits,
-    network::{self, ChannelName, Container, Envelope, Kind, MessageId, PeerName, proof},
+    network::{self, ChannelName, Container, Envelope, Kind, MessageId, PeerName, Refusal, proof},
     session,
 };
 use muster_storage::{NewSession, NotStarted, SendOutcome, SessionRow};
@@ -206,16 +206,22 @@ impl Place {
         }
     }
 
-    /// Builds, checks and signs the envelope (N-79 from «session is a peer of exactly this channel» on; the
-    /// shape is checked first, because it needs nothing but the request).
+    /// Builds, checks and signs the envelope, in the order of N-79 from the secrets on.
     fn envelope(&self, request: SendRequest) -> Result<Envelope, SendError> {
         let now_s = (self.context.wall_ms() / 1000) as i64;
+        check_secrets(&request)?;
         let sender = self.sender(&request.session_id);
         let placeholder = PeerName::parse("sender").expect("a plain word is a peer name");
-        let mut envelope =
-            Envelope::from_members(self.members(&request, sender.as_ref().unwrap_or(&placeholder), now_s))?;
-        let sender = sender.ok_or(SendError::NotInChannel)?;
-        debug_assert_eq!(envelope.from, sender);
+        let members = self.members(&request, sender.as_ref().unwrap_or(&placeholder), now_s);
+        let mut envelope = match (Envelope::from_members(members), sender) {
+            (Err(refusal), None) if !comes_before_the_session(&refusal) => {
+                return Err(SendError::NotInChannel);
+            }
+            (envelope, None) => {
+                return Err(envelope.map_or_else(SendError::from, |_| SendError::NotInChannel));
+            }
+            (envelope, Some(_)) => envelope?,
+        };
         let max_age_s = self.context.settings.network.max_replay_age.as_secs() as i64;
         envelope.check_fresh(now_s, max_age_s)?;
         if envelope.kind != Kind::Say || !matches!(envelope.container, Some(Container::Thread(_))) {
@@ -366,8 +372,9 @@ impl Place {
 
     fn stop(&self, session: String, reply: RpcReplyPort<Result<(), StopSessionError>>) {
         // From this decision on the session speaks no more, although its end is not durable yet.
-        let left = lock(&self.context.sessions).remove(&(self.space, session.clone()));
-        let (space, context) = (self.space, self.context.clone());
+        let key = (self.space, session.clone());
+        let left = lock(&self.context.sessions).remove(&key);
+        let (space, context, stays) = (self.space, self.context.clone(), left.clone());
         let taken = self.context.store.write(
             self.context.wall_ms(),
             move |batch| batch.stop_session(space, &session, "user_canceled"),
@@ -380,7 +387,34 @@ impl Place {
         );
         if let Err(error) = taken {
             tracing::warn!(%error, "a session was not stopped");
+            // Nothing was written, and whoever asked is told so: the session goes on.
+            stays.map(|stays| lock(&self.context.sessions).insert(key, stays));
         }
+    }
+}
+
+/// Secrets in what the caller chose freely (N-13).
+fn check_secrets(request: &SendRequest) -> Result<(), SendError> {
+    let parts = [("body", request.body.as_object()), ("ext", request.ext.as_ref())];
+    for (part, members) in parts {
+        if let Some(members) = members {
+            network::secrets::check_members(part, members).map_err(Refusal::from)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether N-79 puts a refusal before the question who speaks: what is missing, kind, surface, container, work.
+fn comes_before_the_session(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::Missing { .. }
+        | Refusal::RetiredMember { .. }
+        | Refusal::RetiredKind { .. }
+        | Refusal::UnknownKind
+        | Refusal::Surface(_) => true,
+        Refusal::WrongType { member, .. } => *member == "body",
+        Refusal::BadName { member, .. } => matches!(*member, "thread_id" | "direct_id" | "work_id"),
+        _ => false,
     }
 }
 

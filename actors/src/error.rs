@@ -229,6 +229,9 @@ pub enum CreateChannelError {
     /// Guests read only.
     #[error("this node may not write in the workspace")]
     NotAllowed,
+    /// The limit of sessions.
+    #[error("this node would have more sessions than it may have; stop some first")]
+    TooMany,
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),

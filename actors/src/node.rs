@@ -735,6 +735,9 @@ impl Node {
                 return Err(CreateChannelError::RepeatedAgent(agent.clone()));
             }
         }
+        if lock(&self.context.sessions).len() + agents.len() > limits::SESSIONS_MAX {
+            return Err(CreateChannelError::TooMany);
+        }
         let node = self.clone();
         self.carry_out(async move {
             node.ask_channel(workspace, &channel, |reply| ChannelMessage::Create { purpose, agents, reply })
@@ -844,12 +847,10 @@ fn load_sessions(context: &Context) -> Result<(), StoreError> {
     let view = context.store.view()?;
     let mut sessions = lock(&context.sessions);
     for workspace in view.workspaces()? {
-        for session in view.sessions(&workspace)? {
-            if session.state == SessionState::Active {
-                let active =
-                    ActiveSession { channel: session.channel, peer: session.peer, agent: session.agent_name };
-                sessions.insert((workspace.space, session.id), active);
-            }
+        for session in view.active_sessions(&workspace)? {
+            let active =
+                ActiveSession { channel: session.channel, peer: session.peer, agent: session.agent_name };
+            sessions.insert((workspace.space, session.id), active);
         }
     }
     Ok(())

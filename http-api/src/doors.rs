@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     docs,
-    guard::{self, auth::OperatorToken, host::AllowedHosts},
+    guard::{self, auth::OperatorToken, host::AllowedHosts, measure::Measures},
     network, node,
 };
 
@@ -23,25 +23,28 @@ pub struct Doors {
     pub(crate) metrics: Arc<Registry>,
     /// One permit for each listener of the event stream.
     pub(crate) listeners: Arc<Semaphore>,
+    measures: Measures,
     hosts: AllowedHosts,
 }
 
 impl Doors {
     /// Doors to `node`, served on `addresses` (as bound, so with their real ports) and, besides
-    /// those, under the host names `names`. `metrics` holds what the whole process measures; it is
-    /// complete when it comes here.
+    /// those, under the host names `names`. `metrics` holds what the rest of the process measures; the
+    /// doors add their own.
     pub fn new(
         node: Node,
         operator: OperatorToken,
         addresses: &[SocketAddr],
         names: &[String],
-        metrics: Arc<Registry>,
+        mut metrics: Registry,
     ) -> Self {
+        let measures = Measures::register(&mut metrics);
         Self {
             node,
             operator,
             addresses: addresses.into(),
-            metrics,
+            metrics: Arc::new(metrics),
+            measures,
             listeners: Arc::new(Semaphore::new(limits::EVENT_LISTENERS_MAX)),
             hosts: AllowedHosts::new(addresses, names),
         }
@@ -55,8 +58,8 @@ impl Doors {
 
 /// The router that serves all doors and `/docs`.
 pub fn router(doors: Doors) -> Router {
-    let hosts = doors.hosts.clone();
+    let (hosts, measures) = (doors.hosts.clone(), doors.measures.clone());
     let (node, _) = node::routes(&doors.operator).split_for_parts();
     let (network, _) = network::routes(network::auth::wanted(&doors)).split_for_parts();
-    guard::around(node.merge(network).with_state(doors).merge(docs::routes()), hosts)
+    guard::around(node.merge(network).with_state(doors).merge(docs::routes()), hosts, measures)
 }

@@ -57,7 +57,7 @@ impl Running {
             OperatorToken::new(&token),
             &[http],
             &settings.http.allowed_hosts,
-            Arc::new(registry),
+            registry,
         );
         let (stop_http, stopped) = oneshot::channel::<()>();
         let served = serve(listener, doors, stopped);

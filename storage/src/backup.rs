@@ -38,33 +38,6 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-/// All tables but `meta`.
-macro_rules! all_tables {
-    ($do:ident, $($argument:expr),*) => {
-        [
-            $do($($argument,)* tables::SPACES)?,
-            $do($($argument,)* tables::CONTROL)?,
-            $do($($argument,)* tables::LOGS)?,
-            $do($($argument,)* tables::OPS)?,
-            $do($($argument,)* tables::FORKS)?,
-            $do($($argument,)* tables::ACKS)?,
-            $do($($argument,)* tables::CHANNELS)?,
-            $do($($argument,)* tables::TIMELINE)?,
-            $do($($argument,)* tables::THREADS)?,
-            $do($($argument,)* tables::OPENINGS)?,
-            $do($($argument,)* tables::ORDER)?,
-            $do($($argument,)* tables::THREAD_RECENT)?,
-            $do($($argument,)* tables::PARTICIPANTS)?,
-            $do($($argument,)* tables::MESSAGES)?,
-            $do($($argument,)* tables::AGENTS)?,
-            $do($($argument,)* tables::SESSIONS)?,
-            $do($($argument,)* tables::INBOX)?,
-            $do($($argument,)* tables::ADDRESSES)?,
-            $do($($argument,)* tables::JOURNAL)?,
-        ]
-    };
-}
-
 /// Copies into a new file and reads it back. Answers with the file's size in bytes.
 pub(crate) fn copy(db: &Database, path: &Path) -> Result<u64, BackupError> {
     claim(path)?;
@@ -102,7 +75,7 @@ fn write_and_verify(db: &Database, path: &Path) -> Result<u64, BackupError> {
     }
     let copy = builder.open(path).map_err(StoreError::from)?;
     let read = copy.begin_read().map_err(StoreError::from)?;
-    if !all_tables!(is_same, &from, &read).into_iter().all(|same| same) || !is_copy(&read)? {
+    if !tables::all_tables!(is_same, &from, &read).into_iter().all(|same| same) || !is_copy(&read)? {
         return Err(BackupError::Unverified);
     }
     sync_folder_of(path).map_err(BackupError::Write)?;
@@ -111,7 +84,7 @@ fn write_and_verify(db: &Database, path: &Path) -> Result<u64, BackupError> {
 
 fn copy_all(from: &ReadTransaction, copy: &Database) -> Result<(), StoreError> {
     let to = copy.begin_write()?;
-    all_tables!(copy_table, from, &to);
+    tables::all_tables!(copy_table, from, &to);
     copy_table(from, &to, tables::META)?;
     to.open_table(tables::META)?.insert(COPY_KEY, [1].as_slice())?;
     to.commit()?;

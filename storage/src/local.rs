@@ -10,7 +10,7 @@ use redb::ReadableTable;
 
 use crate::{
     StoreError,
-    batch::{Batch, LocalPeer, inbox_of},
+    batch::{Batch, LocalPeer, inbox_of, session_key},
     rows::{self, AgentRecord, At, InboxRecord, JournalRecord, SessionRecord},
     tables,
 };
@@ -80,6 +80,8 @@ impl Batch<'_> {
         }
         let now_ms = self.now_ms();
         for (session, provider) in new.iter().zip(providers) {
+            let key = session_key(number, &session.id);
+            self.session_order.insert(&tables::session_order_key(number, false, now_ms, &key), ())?;
             self.put_session(
                 space,
                 SessionRecord {
@@ -125,7 +127,11 @@ impl Batch<'_> {
         for number in record.inbox_first..record.inbox_next {
             self.inbox.remove(&tables::inbox_key(inbox, number))?;
         }
-        (record.stopped, record.stop_reason, record.updated_ms) = (true, reason.to_owned(), self.now_ms());
+        let (number, now_ms) = (self.space_number(space)?, self.now_ms());
+        let key = session_key(number, id);
+        self.session_order.remove(&tables::session_order_key(number, false, record.created_ms, &key))?;
+        self.session_order.insert(&tables::session_order_key(number, true, now_ms, &key), ())?;
+        (record.stopped, record.stop_reason, record.updated_ms) = (true, reason.to_owned(), now_ms);
         (record.inbox_first, record.inbox_waiting) = (record.inbox_next, 0);
         let stream = StreamId::channel(space, &record.channel);
         if let Some(peers) = self.memory.local_peers.get_mut(&stream) {

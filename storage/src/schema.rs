@@ -158,24 +158,13 @@ fn take_life(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Option<Lif
 
 /// Makes every table, so that readers find them.
 fn open_all(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
-    txn.open_table(tables::SPACES)?;
-    txn.open_table(tables::CONTROL)?;
-    txn.open_table(tables::LOGS)?;
-    txn.open_table(tables::OPS)?;
-    txn.open_table(tables::FORKS)?;
-    txn.open_table(tables::ACKS)?;
-    txn.open_table(tables::CHANNELS)?;
-    txn.open_table(tables::TIMELINE)?;
-    txn.open_table(tables::THREADS)?;
-    txn.open_table(tables::OPENINGS)?;
-    txn.open_table(tables::ORDER)?;
-    txn.open_table(tables::THREAD_RECENT)?;
-    txn.open_table(tables::PARTICIPANTS)?;
-    txn.open_table(tables::MESSAGES)?;
-    txn.open_table(tables::AGENTS)?;
-    txn.open_table(tables::SESSIONS)?;
-    txn.open_table(tables::INBOX)?;
-    txn.open_table(tables::ADDRESSES)?;
-    txn.open_table(tables::JOURNAL)?;
+    fn open<K: redb::Key + 'static, V: redb::Value + 'static>(
+        txn: &redb::WriteTransaction,
+        table: redb::TableDefinition<'_, K, V>,
+    ) -> Result<(), StoreError> {
+        txn.open_table(table)?;
+        Ok(())
+    }
+    tables::all_tables!(open, txn);
     Ok(())
 }

@@ -357,17 +357,16 @@ fn remember(
     }
     let journal_next = txn.open_table(tables::JOURNAL)?.last()?.map_or(1, |(number, _)| number.value() + 1);
     let mut local_peers: BTreeMap<StreamId, Vec<LocalPeer>> = BTreeMap::new();
-    let spaces: BTreeMap<u32, SpaceId> =
-        space_numbers.iter().map(|(space, number)| (*number, *space)).collect();
-    for entry in txn.open_table(tables::SESSIONS)?.iter()? {
-        let (key, row) = entry?;
-        let record: SessionRecord = rows::read(row.value())?;
-        let mut number = [0; 4];
-        number.copy_from_slice(&key.value()[..4]);
-        if let Some(space) = spaces.get(&u32::from_be_bytes(number))
-            && !record.stopped
-            && let Ok(peer) = PeerName::parse(&record.peer)
-        {
+    let (order, sessions) = (txn.open_table(tables::SESSION_ORDER)?, txn.open_table(tables::SESSIONS)?);
+    for (space, number) in &space_numbers {
+        let first = tables::session_order_key(*number, false, 0, &[0; 20]);
+        let end = tables::session_order_key(*number, true, u64::MAX, &[0; 20]);
+        for entry in order.range::<&[u8; 29]>(&first..&end)? {
+            let row = sessions.get(&tables::ordered_session(entry?.0.value()))?;
+            let row = row.ok_or(StoreError::Damaged("a session that is pointed at is missing"))?;
+            let record: SessionRecord = rows::read(row.value())?;
+            let peer = PeerName::parse(&record.peer)
+                .map_err(|_| StoreError::Damaged("a stored name is outside its grammar"))?;
             let stream = StreamId::channel(*space, &record.channel);
             local_peers.entry(stream).or_default().push(LocalPeer { session: record.id, peer });
         }

@@ -21,6 +21,7 @@
 //! | `participants` | thread key or stream, peer | in how many messages it spoke or was spoken to |
 //! | `messages` | space number, message id, local or not, sender, rank | where the message is |
 //! | `agents`, `sessions` | space number, name or id | an agent, a session of this node |
+//! | `session_order` | space number, at work or stopped, oldest or newest first | nothing: the order of sessions |
 //! | `inbox` | session, arrival | sequence of a waiting message |
 //! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
@@ -55,9 +56,39 @@ pub(crate) const PARTICIPANTS: TableDefinition<&[u8; 32], u64> = TableDefinition
 pub(crate) const MESSAGES: TableDefinition<&[u8; 93], Bytes> = TableDefinition::new("messages");
 pub(crate) const AGENTS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("agents");
 pub(crate) const SESSIONS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("sessions");
+pub(crate) const SESSION_ORDER: TableDefinition<&[u8; 29], ()> = TableDefinition::new("session_order");
 pub(crate) const INBOX: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("inbox");
 pub(crate) const ADDRESSES: TableDefinition<&[u8; 32], Bytes> = TableDefinition::new("addresses");
 pub(crate) const JOURNAL: TableDefinition<u64, Bytes> = TableDefinition::new("journal");
+
+/// Does something with every table but `meta`, which comes first or last as the caller needs.
+macro_rules! all_tables {
+    ($do:ident, $($argument:expr),*) => {
+        [
+            $do($($argument,)* $crate::tables::SPACES)?,
+            $do($($argument,)* $crate::tables::CONTROL)?,
+            $do($($argument,)* $crate::tables::LOGS)?,
+            $do($($argument,)* $crate::tables::OPS)?,
+            $do($($argument,)* $crate::tables::FORKS)?,
+            $do($($argument,)* $crate::tables::ACKS)?,
+            $do($($argument,)* $crate::tables::CHANNELS)?,
+            $do($($argument,)* $crate::tables::TIMELINE)?,
+            $do($($argument,)* $crate::tables::THREADS)?,
+            $do($($argument,)* $crate::tables::OPENINGS)?,
+            $do($($argument,)* $crate::tables::ORDER)?,
+            $do($($argument,)* $crate::tables::THREAD_RECENT)?,
+            $do($($argument,)* $crate::tables::PARTICIPANTS)?,
+            $do($($argument,)* $crate::tables::MESSAGES)?,
+            $do($($argument,)* $crate::tables::AGENTS)?,
+            $do($($argument,)* $crate::tables::SESSIONS)?,
+            $do($($argument,)* $crate::tables::SESSION_ORDER)?,
+            $do($($argument,)* $crate::tables::INBOX)?,
+            $do($($argument,)* $crate::tables::ADDRESSES)?,
+            $do($($argument,)* $crate::tables::JOURNAL)?,
+        ]
+    };
+}
+pub(crate) use all_tables;
 
 /// Sixteen bytes that stand for a text of any length inside a scope.
 pub(crate) type Short = [u8; 16];
@@ -160,6 +191,17 @@ pub(crate) fn message_range(space: u32, id: &str) -> RangeInclusive<[u8; 93]> {
 /// The keys between which all messages with an id and a sender stand.
 pub(crate) fn copies_range(space: u32, id: &str, local: bool, sender: Short) -> RangeInclusive<[u8; 93]> {
     message_key(space, id, local, sender, &[0; 56])..=message_key(space, id, local, sender, &[0xff; 56])
+}
+
+/// Sessions at work come before those that are stopped: the former oldest first, the latter newest first.
+pub(crate) fn session_order_key(space: u32, stopped: bool, at_ms: u64, session: &[u8; 20]) -> [u8; 29] {
+    let order = if stopped { u64::MAX - at_ms } else { at_ms };
+    key!(29: space.to_be_bytes(), [u8::from(stopped)], order.to_be_bytes(), &session[4..])
+}
+
+/// The key of the session that an entry of that order is for.
+pub(crate) fn ordered_session(entry: &[u8; 29]) -> [u8; 20] {
+    key!(20: &entry[..4], &entry[13..])
 }
 
 /// Newest first, ties by ascending thread id (N-106).

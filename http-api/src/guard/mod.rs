@@ -2,13 +2,14 @@
 //!
 //! Loopback is not a boundary: any web page the operator opens can send requests to it, and a name
 //! that its owner points at 127.0.0.1 makes such a page look like our own (DNS rebinding). Hence
-//! [`host`], then [`origin`]; the rest is bounds ([`limits`]), log lines and panics ([`trace`]) and
-//! the operator token ([`auth`]), which the doors ask for where they want it.
+//! [`host`], then [`origin`]; the rest is bounds ([`limits`]), log lines and panics ([`trace`]),
+//! counting ([`measure`]) and the operator token ([`auth`]), which the doors ask for where they want it.
 
 pub mod auth;
 mod headers;
 pub mod host;
 mod limits;
+pub(crate) mod measure;
 mod origin;
 mod trace;
 
@@ -22,6 +23,7 @@ use axum::{
 
 use crate::Door;
 use host::AllowedHosts;
+use measure::Measures;
 
 /// A request that no handler answers. Each door says it in its own shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +88,7 @@ impl Refused {
 }
 
 /// Puts the guard around finished routes. The last layer added is the first a request meets.
-pub(crate) fn around(routes: Router, hosts: AllowedHosts) -> Router {
+pub(crate) fn around(routes: Router, hosts: AllowedHosts, measures: Measures) -> Router {
     routes
         .fallback(async |request: Request| refuse(&request, &Refused::NoRoute))
         .method_not_allowed_fallback(async |request: Request| refuse(&request, &Refused::WrongMethod))
@@ -96,6 +98,7 @@ pub(crate) fn around(routes: Router, hosts: AllowedHosts) -> Router {
         .layer(from_fn_with_state(hosts, host::known_only))
         .layer(from_fn(headers::hardened))
         .layer(from_fn(trace::survived))
+        .layer(from_fn_with_state(measures, measure::counted))
         .layer(trace::layer())
         .layer(from_fn(trace::identified))
 }

@@ -8,6 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use muster_protocol::limits::HTTP_BODY_BYTES_MAX;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -15,6 +16,7 @@ use super::{
     around,
     auth::{OperatorToken, operator_only},
     host::AllowedHosts,
+    measure::Measures,
 };
 use crate::{
     input::{InQuery, JsonBody},
@@ -61,7 +63,7 @@ fn doors(hosts: AllowedHosts) -> Router {
         .route("/node/v1/never", get(never))
         .route("/api/network/panics", get(panics))
         .route("/node/v1/panics", get(panics));
-    around(routes, hosts)
+    around(routes, hosts, Measures::register(&mut Registry::default()))
 }
 
 struct Answer {

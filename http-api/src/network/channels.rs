@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 use axum::{Json, extract::State, http::StatusCode};
 use muster_actors::PeerRow;
 use muster_protocol::network::ChannelName;
-use muster_storage::{ChannelRow, SessionRow, SessionState};
+use muster_storage::{ChannelRow, SessionRow};
 
 use super::{
     errors::{Always, BadRequest, Failure, InWorkspace, ProviderAuthFailed, TooLarge},
@@ -43,7 +43,7 @@ pub(super) async fn list(
     scope::running(&doors)?;
     let scope = Scope::open(&doors, &path.workspace_id)?;
     let rows = scope.view.channels(&scope.workspace)?;
-    let sessions = at_work(scope.view.sessions(&scope.workspace)?);
+    let sessions = scope.view.active_sessions(&scope.workspace)?;
     let peers = doors.node.peers(scope.workspace.id, None)?;
 
     let stored: BTreeSet<_> = rows.iter().map(|row| row.name.clone()).collect();
@@ -129,7 +129,7 @@ fn agents(names: &[String]) -> Result<Vec<String>, Failure> {
 
 fn detail(doors: &Doors, scope: &Scope, name: &ChannelName) -> Result<NetworkChannelDetail, Failure> {
     let row = scope.view.channel(&scope.workspace, name)?;
-    let mut sessions = at_work(scope.view.sessions(&scope.workspace)?);
+    let mut sessions = scope.view.active_sessions(&scope.workspace)?;
     sessions.retain(|session| session.channel == *name);
     let peers = doors.node.peers(scope.workspace.id, Some(name))?;
     if row.is_none() && sessions.is_empty() && peers.is_empty() {
@@ -143,12 +143,6 @@ fn detail(doors: &Doors, scope: &Scope, name: &ChannelName) -> Result<NetworkCha
         sessions: sessions.into_iter().map(|session| Session::of(session, &scope.id())).collect(),
         peers: peers.into_iter().map(|peer| NetworkPeer::of(peer, &scope.id())).collect(),
     })
-}
-
-/// The sessions that are not stopped.
-fn at_work(mut sessions: Vec<SessionRow>) -> Vec<SessionRow> {
-    sessions.retain(|session| session.state != SessionState::Stopped);
-    sessions
 }
 
 /// A channel that exists only because somebody is in it (N-112).

@@ -96,8 +96,13 @@ impl IntoResponse for Failure {
 
 impl From<&Refused> for Failure {
     fn from(refused: &Refused) -> Self {
+        let mut status = refused.status();
         let entry = match refused {
-            Refused::Host => &codes::HOST_UNKNOWN,
+            Refused::Host => {
+                // This door's contract has no 421; its 403 speaks of hosts, too.
+                status = StatusCode::FORBIDDEN;
+                &codes::HOST_UNKNOWN
+            }
             Refused::Origin => &codes::ORIGIN_FORBIDDEN,
             Refused::Token => &codes::TOKEN_REQUIRED,
             Refused::BodyTooLarge { .. } => &codes::PAYLOAD_TOO_LARGE,
@@ -107,7 +112,7 @@ impl From<&Refused> for Failure {
             Refused::Timeout => &codes::UNAVAILABLE,
             Refused::Panic => return Self::internal(),
         };
-        Self::new(refused.status(), entry, refused)
+        Self::new(status, entry, refused)
     }
 }
 
@@ -173,6 +178,7 @@ impl From<CreateChannelError> for Failure {
             E::Unavailable(error) => error.into(),
             E::UnknownWorkspace => Self::unknown_workspace(),
             E::NotAllowed => Self::new(StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN, error),
+            E::TooMany => Self::unavailable(error),
             E::Purpose | E::NoAgents | E::BlankAgent | E::RepeatedAgent(_) | E::UnknownAgent(_) => {
                 Self::invalid(error)
             }
@@ -196,11 +202,11 @@ macro_rules! documented {
 documented! {
     /// What every operation may answer.
     Always = "401" "The operator token is missing or wrong, where it is asked for.",
-             "403" "Foreign web origin, or this node's role does not allow it.",
+             "403" "Foreign web origin, a host that the node does not serve, or this node's role does not allow it.",
              "500" "The node failed. The message is the plain status phrase.";
     /// What every operation on a workspace may answer, besides.
     InWorkspace = "404" "Unknown workspace, session, channel, peer, thread or page cursor, or a target that is not visible.",
-                  "410" "This node is no longer a member of the workspace.",
+                  "410" "Never: the contract has it for workspaces whose folder is missing, and here a workspace has none.",
                   "503" "The network is switched off, or something the call needs is not available.";
     /// The request is not valid.
     BadRequest = "400" "The request is malformed or breaks a rule; the text says which.";

@@ -47,7 +47,7 @@ fn standing(doors: &Doors) -> Result<Counters, Failure> {
         now.local_peers += local;
         now.remote_peers += peers.len() as u64 - local;
         now.channels += peers.iter().map(|peer| &peer.channel).collect::<BTreeSet<_>>().len() as u64;
-        for session in view.sessions(&workspace)? {
+        for session in view.active_sessions(&workspace)? {
             now.queued_messages += session.waiting;
             now.queued_sessions += u64::from(session.waiting > 0);
         }

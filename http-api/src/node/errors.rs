@@ -307,12 +307,13 @@ macro_rules! documented {
 
 documented! {
     /// What every operation of the operator may answer.
-    Always = "401" "The operator token is missing or wrong.", "500" "The node failed.",
+    Always = "401" "The operator token is missing or wrong.",
+             "403" "This node's role does not allow it, or a foreign web page asks.",
+             "421" "The node does not serve that host.", "500" "The node failed.",
              "503" "The node is busy, stopping, or something it needs cannot be reached.";
     /// The request is not valid.
-    BadRequest = "400" "The request is not valid; `detail` names the part.";
-    /// This node may not do it.
-    Forbidden = "403" "Not allowed.";
+    BadRequest = "400" "The request is not valid; `detail` names the part.",
+                 "413" "The body is above 4 MiB.";
     /// What the path names does not exist.
     NotFound = "404" "What the path names does not exist.";
     /// What the request makes exists, or there are too many.

@@ -49,7 +49,9 @@ pub(super) struct EventQuery {
 /// Server-sent events of everything this node stores or learns
 ///
 /// Starts with what comes next, or after `Last-Event-ID`. `id` is the event's number, `event` its
-/// kind, `data` JSON. A comment line comes at least every 15 s.
+/// kind, `data` JSON. An `id` that stands alone is no event: it says where the stream is, first of all
+/// and where it passed over what the filters drop, so that who connects again misses nothing and hears
+/// nothing twice. A comment line comes at least every 15 s.
 #[utoipa::path(
     get, path = "/node/v1/events", operation_id = "streamNodeEvents", tag = "node",
     params(EventQuery, ("last-event-id" = Option<u64>, Header, description = "Number of the last event seen.")),
@@ -126,14 +128,16 @@ struct Listener {
 impl Listener {
     /// Ends when the node stops, or when its store cannot be read any longer.
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        let first = stream::iter([place(self.cursor)]);
         let pages = stream::unfold(self, |mut listener| async {
             let page = listener.next_page().await?;
             Some((stream::iter(page), listener))
         });
-        pages.flatten().map(Ok)
+        first.chain(pages.flatten()).map(Ok)
     }
 
-    /// The next events this listener wants; waits until there are some.
+    /// The next events this listener wants, or where it is now if it wants none of them; waits until
+    /// there are some.
     async fn next_page(&mut self) -> Option<Vec<Event>> {
         loop {
             self.bell.mark_unchanged();
@@ -149,16 +153,22 @@ impl Listener {
                 continue;
             };
             self.cursor = last.number;
-            let page: Vec<_> = rows.iter().filter(|row| self.wanted.has(row)).map(as_sse).collect();
-            if !page.is_empty() {
-                return Some(page);
+            let mut page: Vec<_> = rows.iter().filter(|row| self.wanted.has(row)).map(as_sse).collect();
+            if !self.wanted.has(last) {
+                page.push(place(self.cursor));
             }
+            return Some(page);
         }
     }
 
     fn read(&self) -> Result<Vec<EventRow>, StoreError> {
         self.node.store().view()?.events(self.cursor, PAGE)
     }
+}
+
+/// Says how far the stream has come. Clients take note of it and see no event.
+fn place(number: u64) -> Event {
+    Event::default().id(number.to_string())
 }
 
 fn as_sse(row: &EventRow) -> Event {

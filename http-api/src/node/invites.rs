@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    errors::{Always, BadRequest, Forbidden, NotFound, Problem},
+    errors::{Always, BadRequest, NotFound, Problem},
     workspaces::{WorkspacePath, find},
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) struct Invite {
 #[utoipa::path(
     post, path = "/node/v1/workspaces/{workspace_id}/invites", operation_id = "createInvite", tag = "workspaces",
     params(WorkspacePath), request_body(content = Option<CreateInvite>),
-    responses((status = 201, description = "Ticket.", body = Invite), BadRequest, Forbidden, NotFound, Always)
+    responses((status = 201, description = "Ticket.", body = Invite), BadRequest, NotFound, Always)
 )]
 pub(super) async fn create(
     State(doors): State<Doors>,
@@ -94,7 +94,7 @@ pub(super) struct InvitePath {
 #[utoipa::path(
     delete, path = "/node/v1/workspaces/{workspace_id}/invites/{invite_id}", operation_id = "revokeInvite",
     tag = "workspaces", params(InvitePath),
-    responses((status = 204, description = "Revoked."), Forbidden, NotFound, Always)
+    responses((status = 204, description = "Revoked."), NotFound, Always)
 )]
 pub(super) async fn revoke(
     State(doors): State<Doors>,

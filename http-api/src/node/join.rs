@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    errors::{Always, BadRequest, Forbidden, Problem, Unreachable},
+    errors::{Always, BadRequest, Problem, Unreachable},
     workspaces::Workspace,
 };
 use crate::{Doors, input::JsonBody};
@@ -20,7 +20,7 @@ pub(super) struct JoinWorkspace {
     post, path = "/node/v1/join", operation_id = "joinWorkspace", tag = "workspaces", request_body = JoinWorkspace,
     responses(
         (status = 200, description = "Joined; the workspace's history is being fetched.", body = Workspace),
-        BadRequest, Forbidden, Unreachable, Always
+        BadRequest, Unreachable, Always
     )
 )]
 pub(super) async fn join(State(doors): State<Doors>, body: JsonBody) -> Result<Json<Workspace>, Problem> {

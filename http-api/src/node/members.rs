@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    errors::{Always, Forbidden, NotFound, Problem},
+    errors::{Always, NotFound, Problem},
     workspaces::{RoleName, WorkspacePath, find},
 };
 use crate::{Doors, Time, input::InPath};
@@ -62,7 +62,7 @@ pub(super) struct MemberPath {
 #[utoipa::path(
     delete, path = "/node/v1/workspaces/{workspace_id}/members/{peer_id}", operation_id = "removeMemberNode",
     tag = "workspaces", params(MemberPath),
-    responses((status = 204, description = "Removed."), Forbidden, NotFound, Always)
+    responses((status = 204, description = "Removed."), NotFound, Always)
 )]
 pub(super) async fn remove(
     State(doors): State<Doors>,

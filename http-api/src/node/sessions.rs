@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    errors::{Always, BadRequest, Conflict, Forbidden, NotFound, Problem},
+    errors::{Always, BadRequest, Conflict, NotFound, Problem},
     workspaces::{WorkspacePath, find},
 };
 use crate::{
@@ -55,6 +55,8 @@ impl From<SessionRow> for NodeSession {
 }
 
 /// Sessions of this node in the workspace
+///
+/// Those at work, oldest first, then the 100 that stopped last, newest first.
 #[utoipa::path(
     get, path = "/node/v1/workspaces/{workspace_id}/sessions", operation_id = "listNetworkSessions", tag = "agents",
     params(WorkspacePath),
@@ -81,7 +83,7 @@ pub(super) struct StartSession {
 #[utoipa::path(
     post, path = "/node/v1/workspaces/{workspace_id}/sessions", operation_id = "startNetworkSession", tag = "agents",
     params(WorkspacePath), request_body = StartSession,
-    responses((status = 201, description = "Started.", body = NodeSession), BadRequest, Forbidden, NotFound, Conflict, Always)
+    responses((status = 201, description = "Started.", body = NodeSession), BadRequest, NotFound, Conflict, Always)
 )]
 pub(super) async fn start(
     State(doors): State<Doors>,

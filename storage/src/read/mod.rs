@@ -17,7 +17,10 @@ use muster_protocol::{
 };
 use redb::ReadTransaction;
 
-pub use network::{ChannelRow, MessagePage, MessageRow, SessionRow, SessionState, ThreadRow, UnknownCursor};
+pub use network::{
+    ChannelRow, MessagePage, MessageRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, ThreadRow,
+    UnknownCursor,
+};
 pub use node::{AgentRow, EventRow, MemberRow, WorkspaceRow};
 pub use sync::SyncView;
 

@@ -98,6 +98,10 @@ pub struct MessagePage {
     pub limit: usize,
 }
 
+/// How many stopped sessions a list shows besides those at work: enough to look back, and no list grows with
+/// a node's age. Each can still be read by its id.
+pub const STOPPED_SESSIONS_SHOWN: usize = 100;
+
 /// A page cursor that names nothing in the list (N-106, N-109).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the cursor names nothing in this list")]
@@ -331,15 +335,41 @@ impl View {
         Ok(places)
     }
 
-    /// The sessions of this node in a workspace, oldest first.
+    /// The sessions of this node in a workspace: those at work, oldest first, then the
+    /// [`STOPPED_SESSIONS_SHOWN`] that stopped last, newest first.
     pub fn sessions(&self, workspace: &WorkspaceRow) -> Result<Vec<SessionRow>, StoreError> {
+        let mut sessions = self.active_sessions(workspace)?;
+        sessions.extend(self.ordered_sessions(workspace, true, STOPPED_SESSIONS_SHOWN)?);
+        Ok(sessions)
+    }
+
+    /// The sessions of this node that are at work in a workspace, oldest first.
+    pub fn active_sessions(&self, workspace: &WorkspaceRow) -> Result<Vec<SessionRow>, StoreError> {
+        self.ordered_sessions(workspace, false, usize::MAX)
+    }
+
+    fn ordered_sessions(
+        &self,
+        workspace: &WorkspaceRow,
+        stopped: bool,
+        limit: usize,
+    ) -> Result<Vec<SessionRow>, StoreError> {
         let number = self.number(workspace.space)?;
-        let (from, to) = (tables::named_key(number, [0; 16]), tables::named_key(number, [0xff; 16]));
+        let bound = |end: u8| {
+            let mut key = [end; 29];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            key[4] = u8::from(stopped);
+            key
+        };
+        let (from, to) = (bound(0), bound(0xff));
+        let order = self.txn.open_table(tables::SESSION_ORDER)?;
+        let stored = self.txn.open_table(tables::SESSIONS)?;
         let mut sessions = Vec::new();
-        for entry in self.txn.open_table(tables::SESSIONS)?.range::<&[u8; 20]>(&from..=&to)? {
-            sessions.push(session_row(rows::read(entry?.1.value())?)?);
+        for entry in order.range::<&[u8; 29]>(&from..=&to)?.take(limit) {
+            let row = stored.get(&tables::ordered_session(entry?.0.value()))?;
+            let row = row.ok_or(StoreError::Damaged("a session that is pointed at is missing"))?;
+            sessions.push(session_row(rows::read(row.value())?)?);
         }
-        sessions.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
         Ok(sessions)
     }
 
