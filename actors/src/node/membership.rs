@@ -1,0 +1,271 @@
+//! Founding, inviting, joining, removing: asking the home to decide, or being it.
+
+use std::sync::Arc;
+
+use muster_protocol::{
+    ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Question, invite_text, parse_invite},
+    cbor::{Bytes, Bytes16},
+    control::{ControlState, Entry, Genesis, InviteCreated, InviteRevoked, MemberRemoved, Role},
+    identity::NodeId,
+    ids::{SpaceId, WorkspaceId, ulid},
+    limits,
+    operation::Operation,
+    ticket::{SignedTicket, Ticket},
+};
+use muster_storage::{WorkspaceRow, clean_name};
+
+use super::Node;
+use crate::{
+    error::{CreateWorkspaceError, InviteError, JoinError, RemoveMemberError, Unavailable},
+    ports::RequestError,
+};
+
+/// How long a new member waits for the control log that says so, before it goes on without.
+const WELCOME: std::time::Duration = std::time::Duration::from_secs(8);
+
+/// A ticket and its invite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// `inv_` and a ULID.
+    pub id: String,
+    /// The text to hand over.
+    pub ticket: String,
+    /// Until when, Unix milliseconds.
+    pub expires_ms: u64,
+}
+
+impl Node {
+    /// Founds a workspace; this node is its owner and home.
+    pub async fn create_workspace(
+        &self,
+        name: String,
+        parent: Option<WorkspaceId>,
+    ) -> Result<WorkspaceRow, CreateWorkspaceError> {
+        let name = name.trim().to_owned();
+        if name.is_empty() || name.chars().count() > limits::NAME_CHARS_MAX || name != clean_name(&name) {
+            return Err(CreateWorkspaceError::Name);
+        }
+        if parent.is_some_and(|parent| self.context.space(parent).is_none()) {
+            return Err(CreateWorkspaceError::UnknownParent);
+        }
+        let now_ms = self.context.wall_ms();
+        let genesis = Genesis {
+            workspace: WorkspaceId::new(now_ms, self.context.random()),
+            name,
+            founder: self.id(),
+            founder_name: clean_name(self.name()),
+            created_ms: now_ms,
+            parent: parent.into_iter().collect(),
+        };
+        let node = self.clone();
+        self.carry_out(async move {
+            let space = node.write(move |batch| batch.found(&genesis)).await?;
+            Ok(node.workspace_row(space)?.ok_or(Unavailable::Storage)?)
+        })
+        .await
+    }
+
+    /// Has an admin's wish decided: here when this is the home, else by asking the home.
+    async fn administer(
+        &self,
+        control: &ControlState,
+        entry: Entry,
+    ) -> Result<Result<u64, AdminRefusal>, Unavailable> {
+        let (space, me, home) = (control.space(), self.id(), control.home());
+        if home == me {
+            return self.write(move |batch| batch.administer(space, me, entry, Vec::new())).await;
+        }
+        let (kind, body) = entry.encode();
+        let request =
+            AdminRequest { space, home, node: me, at_ms: self.context.wall_ms(), kind, body: Bytes(body) };
+        let question = Question::Admin(request).sign(&self.context.identity);
+        let addresses = self.context.store.view()?.addresses(home)?;
+        let answer = self.context.ports.network.request(home, addresses, question).await;
+        let answer = answer.map_err(|_| Unavailable::HomeUnreachable { home })?;
+        match Answer::decode(&answer) {
+            Ok(Answer::Decided(height)) => Ok(Ok(height)),
+            Ok(Answer::NotDecided(refusal)) => Ok(Err(refusal)),
+            _ => Err(Unavailable::HomeUnreachable { home }),
+        }
+    }
+
+    fn control(&self, workspace: WorkspaceId) -> Option<Arc<ControlState>> {
+        self.context.space(workspace).and_then(|space| self.context.store.control(space))
+    }
+
+    /// Makes a ticket. Lives `expires_in_seconds`, may be used `uses_max` times.
+    pub async fn create_invite(
+        &self,
+        workspace: WorkspaceId,
+        role: Role,
+        expires_in_seconds: u64,
+        uses_max: u32,
+    ) -> Result<Invite, InviteError> {
+        let control = self.control(workspace).ok_or(InviteError::UnknownWorkspace)?;
+        let own = control.role(self.id());
+        if !own.is_some_and(Role::administers) {
+            return Err(InviteError::NotAllowed { role: own });
+        }
+        let fits = (1..=limits::INVITE_SECONDS_MAX).contains(&expires_in_seconds)
+            && (1..=limits::INVITE_USES_MAX).contains(&uses_max)
+            && role != Role::Owner;
+        if !fits {
+            return Err(InviteError::Limits);
+        }
+        let now_ms = self.context.wall_ms();
+        let invite = Bytes16(ulid(now_ms, self.context.random()).to_bytes());
+        let expires_ms = now_ms + expires_in_seconds * 1000;
+        let entry = Entry::InviteCreated(InviteCreated {
+            invite,
+            by: self.id(),
+            role: role.code(),
+            not_after_ms: expires_ms,
+            uses_max,
+            evidence: Bytes::default(),
+        });
+        let node = self.clone();
+        self.carry_out(async move {
+            node.administer(&control, entry).await?.map_err(|refusal| invite_error(refusal, own))?;
+            let home = control.home();
+            let mut addresses = if home == node.id() {
+                node.context.ports.network.listen_addresses()
+            } else {
+                node.context.store.view()?.addresses(home)?
+            };
+            addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
+            let ticket = Ticket {
+                space: control.space(),
+                workspace,
+                name: control.genesis().name.clone(),
+                home,
+                addresses,
+                invite,
+                issuer: node.id(),
+                role: role.code(),
+                not_after_ms: expires_ms,
+                audience: Vec::new(),
+            };
+            let ticket = ticket.sign(&node.context.identity).to_string();
+            Ok(Invite { id: invite_text(&invite), ticket, expires_ms })
+        })
+        .await
+    }
+
+    /// Revokes a ticket.
+    pub async fn revoke_invite(&self, workspace: WorkspaceId, invite_id: &str) -> Result<(), InviteError> {
+        let control = self.control(workspace).ok_or(InviteError::UnknownWorkspace)?;
+        let own = control.role(self.id());
+        let invite = parse_invite(invite_id).ok_or(InviteError::UnknownInvite)?;
+        if !own.is_some_and(Role::administers) {
+            return Err(InviteError::NotAllowed { role: own });
+        }
+        let entry = Entry::InviteRevoked(InviteRevoked { invite, evidence: Bytes::default() });
+        let node = self.clone();
+        self.carry_out(async move {
+            let decided = node.administer(&control, entry).await?;
+            decided.map(|_| ()).map_err(|refusal| invite_error(refusal, own))
+        })
+        .await
+    }
+
+    /// Removes a node from a workspace: nothing it writes afterwards counts.
+    pub async fn remove_member(
+        &self,
+        workspace: WorkspaceId,
+        member: NodeId,
+    ) -> Result<(), RemoveMemberError> {
+        let control = self.control(workspace).ok_or(RemoveMemberError::UnknownWorkspace)?;
+        let entry = Entry::MemberRemoved(MemberRemoved {
+            node: member,
+            cut_offs: Vec::new(),
+            evidence: Bytes::default(),
+        });
+        let node = self.clone();
+        self.carry_out(async move {
+            match node.administer(&control, entry).await? {
+                Ok(_) => Ok(()),
+                Err(AdminRefusal::NoSuchThing) => Err(RemoveMemberError::UnknownMember),
+                Err(AdminRefusal::Busy) => Err(Unavailable::Busy.into()),
+                Err(_) => Err(RemoveMemberError::NotAllowed),
+            }
+        })
+        .await
+    }
+
+    /// Joins the workspace a ticket opens. Returns when this node knows that it is a member.
+    pub async fn join(&self, ticket: &str) -> Result<WorkspaceRow, JoinError> {
+        let signed: SignedTicket = ticket.parse()?;
+        let node = self.clone();
+        self.carry_out(async move { node.join_with(&signed).await }).await
+    }
+
+    async fn join_with(&self, signed: &SignedTicket) -> Result<WorkspaceRow, JoinError> {
+        let ticket = signed.ticket().clone();
+        let me = self.id();
+        let request = JoinRequest {
+            ticket: Bytes(signed.encode()),
+            home: ticket.home,
+            node: me,
+            name: clean_name(self.name()),
+            at_ms: self.context.wall_ms(),
+        };
+        let question = Question::Join(request).sign(&self.context.identity);
+        if ticket.home != me {
+            let network = &self.context.ports.network;
+            let answer = network.request(ticket.home, ticket.addresses.clone(), question).await;
+            let answer = answer.map_err(|error| match error {
+                RequestError::Unreachable | RequestError::Timeout => {
+                    JoinError::Unreachable { addresses: ticket.addresses.clone() }
+                }
+                RequestError::Refused => JoinError::Impostor,
+            })?;
+            let genesis = match Answer::decode(&answer) {
+                Ok(Answer::Joined(genesis)) => genesis,
+                Ok(Answer::NotJoined(refusal)) => return Err(refusal.into()),
+                _ => return Err(JoinError::Impostor),
+            };
+            let genesis = Operation::decode(&genesis).map_err(|_| JoinError::Impostor)?;
+            let begins = ControlState::begin(&genesis)
+                .is_ok_and(|state| state.genesis().workspace == ticket.workspace);
+            if genesis.header().space != ticket.space || genesis.verify().is_err() || !begins {
+                return Err(JoinError::Impostor);
+            }
+            let (home, addresses) = (ticket.home, ticket.addresses.clone());
+            self.write(move |batch| {
+                batch.learn_addresses(home, &addresses)?;
+                batch.begin_space(&genesis)
+            })
+            .await?;
+            self.wait_for_membership(ticket.space).await;
+        }
+        let row = self.workspace_row(ticket.space)?.ok_or(JoinError::Impostor)?;
+        // The control log may still be on its way; what the ticket promised holds until it says otherwise.
+        let role = row.role.or_else(|| Role::from_code(ticket.role));
+        Ok(WorkspaceRow { role, ..row })
+    }
+
+    async fn wait_for_membership(&self, space: SpaceId) {
+        let mut events = self.context.events.subscribe();
+        let me = self.id();
+        let known = || self.context.store.control(space).is_some_and(|control| control.role(me).is_some());
+        let wait = async {
+            while !known() {
+                if events.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        let timeout = self.context.ports.clock.sleep(WELCOME);
+        futures::future::select(std::pin::pin!(wait), timeout).await;
+    }
+}
+
+fn invite_error(refusal: AdminRefusal, role: Option<Role>) -> InviteError {
+    match refusal {
+        AdminRefusal::Unknown => InviteError::UnknownWorkspace,
+        AdminRefusal::NotAllowed => InviteError::NotAllowed { role },
+        AdminRefusal::NoSuchThing => InviteError::UnknownInvite,
+        AdminRefusal::Limit => InviteError::Limits,
+        AdminRefusal::Busy => InviteError::Unavailable(Unavailable::Busy),
+    }
+}
