@@ -142,12 +142,12 @@ impl State {
                 }
                 self.waiting.pop_front();
             }
+            if !self.machine.awaits_writable() {
+                return Ok(());
+            }
             let view = SyncView::new(&self.context.store)?;
             let outputs = self.machine.handle(self.context.monotonic_ms(), Input::Writable, &view)?;
             drop(view);
-            if outputs.is_empty() {
-                return Ok(());
-            }
             self.perform(myself, outputs)?;
         }
     }

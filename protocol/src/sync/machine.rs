@@ -89,6 +89,11 @@ impl Machine {
         self.shared.keys().copied()
     }
 
+    /// Whether [`Input::Writable`] would tell it anything: frames of operations were handed out.
+    pub fn awaits_writable(&self) -> bool {
+        self.ahead > 0
+    }
+
     /// When [`Input::Tick`] is due, in the milliseconds of `handle`'s `now_ms`.
     pub fn wake_at_ms(&self) -> u64 {
         if !self.greeted {
