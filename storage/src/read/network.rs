@@ -373,7 +373,7 @@ impl View {
 
     /// One session of this node.
     pub fn session(&self, workspace: &WorkspaceRow, id: &str) -> Result<Option<SessionRow>, StoreError> {
-        Ok(self.session_record(workspace, id)?.map(session_row).transpose()?)
+        self.session_record(workspace, id)?.map(session_row).transpose()
     }
 
     fn session_record(
