@@ -158,11 +158,13 @@ fn tell<M: ractor::Message>(actor: &Option<ActorRef<M>>, message: M) {
 struct Commits(Weak<Context>);
 
 impl Listener for Commits {
+    fn stored(&self, changes: &Changes) {
+        let Some(context) = self.0.upgrade() else { return };
+        changes.messages.iter().for_each(|message| context.counters.message(message));
+    }
+
     fn committed(&self, changes: Changes) {
         let Some(context) = self.0.upgrade() else { return };
-        for message in &changes.messages {
-            context.counters.message(message);
-        }
         context
             .events
             .send_if_modified(|last| std::mem::replace(last, changes.last_event) != changes.last_event);

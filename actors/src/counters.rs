@@ -8,6 +8,7 @@ use std::{
 use muster_protocol::{
     ids::SpaceId,
     network::{Kind, PeerName},
+    session::session_of,
 };
 use muster_storage::MessageChange;
 
@@ -42,7 +43,42 @@ pub struct NetworkCounters {
 #[derive(Default)]
 struct State {
     counters: NetworkCounters,
-    peers: BTreeMap<(SpaceId, PeerName), Traffic>,
+    /// By session, or by name for peers that are none.
+    peers: BTreeMap<(SpaceId, String), Traffic>,
+}
+
+impl State {
+    /// Counts for local peers what their session sends and gets, for remote ones all events of messages from
+    /// and to them (N-63).
+    fn count_for_peers(&mut self, message: &MessageChange, all: impl Fn(&mut Traffic)) {
+        let from = session_or_name(&message.from);
+        match message.local {
+            true => self.count(message.space, from, |traffic| traffic.sent += 1),
+            false => self.count(message.space, from, &all),
+        }
+        for session in &message.inboxes {
+            self.count(message.space, session, |traffic| traffic.received += 1);
+        }
+        for session in &message.overflows {
+            self.count(message.space, session, |traffic| traffic.rejected += 1);
+        }
+        if let Some(to) = message.to.as_ref().map(session_or_name)
+            && !message.inboxes.iter().any(|session| session == to)
+        {
+            self.count(message.space, to, all);
+        }
+    }
+
+    fn count(&mut self, space: SpaceId, peer: &str, add: impl FnOnce(&mut Traffic)) {
+        let key = (space, peer.to_owned());
+        if self.peers.len() < PEERS_COUNTED_MAX || self.peers.contains_key(&key) {
+            add(self.peers.entry(key).or_default());
+        }
+    }
+}
+
+fn session_or_name(peer: &PeerName) -> &str {
+    session_of(peer).unwrap_or(peer.as_str())
 }
 
 /// Peers counted at one time; beyond it, newcomers are not counted one by one.
@@ -75,12 +111,7 @@ impl Counters {
         state.counters.conversation_messages += 1;
         state.counters.workflow_tagged += if message.workflow { events } else { 0 };
         state.counters.handoff_tagged += if message.handoff { events } else { 0 };
-        for peer in [Some(&message.from), message.to.as_ref()].into_iter().flatten() {
-            let key = (message.space, peer.clone());
-            if state.peers.len() < PEERS_COUNTED_MAX || state.peers.contains_key(&key) {
-                add(state.peers.entry(key).or_default());
-            }
-        }
+        state.count_for_peers(message, add);
     }
 
     pub(crate) fn rejected(&self, kind: Option<Kind>) {
@@ -108,6 +139,7 @@ impl Counters {
     }
 
     pub(crate) fn peer(&self, space: SpaceId, peer: &PeerName) -> Traffic {
-        self.state().peers.get(&(space, peer.clone())).copied().unwrap_or_default()
+        let key = (space, session_or_name(peer).to_owned());
+        self.state().peers.get(&key).copied().unwrap_or_default()
     }
 }

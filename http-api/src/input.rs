@@ -9,13 +9,15 @@ use std::sync::LazyLock;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+    http::{header::CONTENT_TYPE, request::Parts},
     response::Response,
 };
-use muster_protocol::limits;
 use serde::de::DeserializeOwned;
 
-use crate::{Door, guard::Refused};
+use crate::{
+    Door,
+    guard::{Refused, limits},
+};
 
 /// The parameters of the path.
 pub(crate) struct InPath<T>(pub(crate) T);
@@ -73,16 +75,11 @@ pub(crate) enum BadBody {
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let door = Door::of(request.uri().path());
         let is_json = is_json(&request);
-        match Bytes::from_request(request, state).await {
-            Ok(bytes) => Ok(Self { bytes, is_json }),
-            Err(fault) if fault.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(door.refuse(&Refused::BodyTooLarge { max: limits::HTTP_BODY_BYTES_MAX }))
-            }
-            Err(_) => Err(door.refuse(&Refused::BodyBroken)),
-        }
+        let bytes = limits::read_whole(request.into_body()).await.map_err(|refused| door.refuse(&refused))?;
+        Ok(Self { bytes, is_json })
     }
 }
 

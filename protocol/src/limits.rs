@@ -224,6 +224,9 @@ pub const INBOX_DEPTH_DEFAULT: usize = 100;
 
 /// Body of one HTTP request (N-133). Uploads have their own limit.
 pub const HTTP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a request that is too large which are read and thrown away, so that its sender, who reads the
+/// answer only after the last byte, hears why. Larger ones find the connection closed.
+pub const HTTP_BODY_DRAINED_MAX: usize = 16 * 1024 * 1024;
 /// How long one HTTP request may take, streams excepted.
 pub const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Items of one page when the caller does not say (N-137).

@@ -80,8 +80,8 @@ impl Batch<'_> {
         }
         let now_ms = self.now_ms();
         for (session, provider) in new.iter().zip(providers) {
-            let key = session_key(number, &session.id);
-            self.session_order.insert(&tables::session_order_key(number, false, now_ms, &key), ())?;
+            let (key, place) = (session_key(number, &session.id), self.memory.journal_next);
+            self.session_order.insert(&tables::session_order_key(number, false, place, &key), ())?;
             self.put_session(
                 space,
                 SessionRecord {
@@ -94,6 +94,7 @@ impl Batch<'_> {
                     stop_reason: String::new(),
                     created_ms: now_ms,
                     updated_ms: now_ms,
+                    place,
                     inbox_next: 0,
                     inbox_first: 0,
                     inbox_waiting: 0,
@@ -127,11 +128,11 @@ impl Batch<'_> {
         for number in record.inbox_first..record.inbox_next {
             self.inbox.remove(&tables::inbox_key(inbox, number))?;
         }
-        let (number, now_ms) = (self.space_number(space)?, self.now_ms());
+        let (number, stopped_at) = (self.space_number(space)?, self.memory.journal_next);
         let key = session_key(number, id);
-        self.session_order.remove(&tables::session_order_key(number, false, record.created_ms, &key))?;
-        self.session_order.insert(&tables::session_order_key(number, true, now_ms, &key), ())?;
-        (record.stopped, record.stop_reason, record.updated_ms) = (true, reason.to_owned(), now_ms);
+        self.session_order.remove(&tables::session_order_key(number, false, record.place, &key))?;
+        self.session_order.insert(&tables::session_order_key(number, true, stopped_at, &key), ())?;
+        (record.stopped, record.stop_reason, record.updated_ms) = (true, reason.to_owned(), self.now_ms());
         (record.inbox_first, record.inbox_waiting) = (record.inbox_next, 0);
         let stream = StreamId::channel(space, &record.channel);
         if let Some(peers) = self.memory.local_peers.get_mut(&stream) {

@@ -178,6 +178,8 @@ pub(crate) struct SessionRecord {
     pub(crate) stop_reason: String,
     pub(crate) created_ms: u64,
     pub(crate) updated_ms: u64,
+    /// Its place in the order of sessions: the number of the event that tells of its start.
+    pub(crate) place: u64,
     /// Number of the next envelope, and of the oldest that may still wait.
     pub(crate) inbox_next: u64,
     pub(crate) inbox_first: u64,

@@ -194,8 +194,9 @@ pub(crate) fn copies_range(space: u32, id: &str, local: bool, sender: Short) -> 
 }
 
 /// Sessions at work come before those that are stopped: the former oldest first, the latter newest first.
-pub(crate) fn session_order_key(space: u32, stopped: bool, at_ms: u64, session: &[u8; 20]) -> [u8; 29] {
-    let order = if stopped { u64::MAX - at_ms } else { at_ms };
+/// `event` tells of the start or the end.
+pub(crate) fn session_order_key(space: u32, stopped: bool, event: u64, session: &[u8; 20]) -> [u8; 29] {
+    let order = if stopped { u64::MAX - event } else { event };
     key!(29: space.to_be_bytes(), [u8::from(stopped)], order.to_be_bytes(), &session[4..])
 }
 

@@ -40,7 +40,9 @@ pub(crate) struct Write {
 
 /// Told what each commit changed, or that the store failed for good.
 pub trait Listener: Send + Sync {
-    /// A commit is durable.
+    /// A commit is durable, and nobody was answered yet: what is counted here, whoever is answered can read.
+    fn stored(&self, _: &Changes) {}
+    /// A commit is durable, and its writers were answered.
     fn committed(&self, changes: Changes);
     /// The store failed; nothing more will be written.
     fn failed(&self, error: &StoreError);
@@ -112,10 +114,14 @@ impl Committer {
 }
 
 fn follow_up(listener: &OnceLock<Box<dyn Listener>>, (dones, changes): After) {
+    let listener = listener.get();
+    if let Some(listener) = listener {
+        listener.stored(&changes);
+    }
     for done in dones {
         done();
     }
-    if let Some(listener) = listener.get() {
+    if let Some(listener) = listener {
         listener.committed(changes);
     }
 }

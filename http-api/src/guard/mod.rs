@@ -8,14 +8,14 @@
 pub mod auth;
 mod headers;
 pub mod host;
-mod limits;
+pub(crate) mod limits;
 pub(crate) mod measure;
 mod origin;
 mod trace;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::Request,
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state},
     response::Response,
@@ -92,7 +92,6 @@ pub(crate) fn around(routes: Router, hosts: AllowedHosts, measures: Measures) ->
     routes
         .fallback(async |request: Request| refuse(&request, &Refused::NoRoute))
         .method_not_allowed_fallback(async |request: Request| refuse(&request, &Refused::WrongMethod))
-        .layer(DefaultBodyLimit::max(muster_protocol::limits::HTTP_BODY_BYTES_MAX))
         .layer(from_fn(limits::bounded))
         .layer(from_fn(origin::ours_only))
         .layer(from_fn_with_state(hosts, host::known_only))

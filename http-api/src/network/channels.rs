@@ -12,7 +12,7 @@ use super::{
     schemas::{
         channels::{
             CreateNetworkChannelRequest, NetworkChannelDetail, NetworkChannelResponse, NetworkChannelSummary,
-            NetworkChannelsResponse,
+            NetworkChannelsResponse, Presence,
         },
         peers::NetworkPeer,
         session::Session,
@@ -20,7 +20,7 @@ use super::{
     scope::{self, ChannelPath, Scope, WorkspacePath},
 };
 use crate::{
-    Doors, Time,
+    Doors,
     input::{InPath, JsonBody, given},
 };
 
@@ -138,7 +138,7 @@ fn detail(doors: &Doors, scope: &Scope, name: &ChannelName) -> Result<NetworkCha
     let row = row.unwrap_or_else(|| without_history(name));
     let kind_counts = row.kind_counts.iter().map(|&(kind, count)| (kind, count).into()).collect();
     Ok(NetworkChannelDetail {
-        summary: summary(&doors, scope, row, &sessions, &peers),
+        summary: summary(doors, scope, row, &sessions, &peers),
         kind_counts,
         sessions: sessions.into_iter().map(|session| Session::of(session, &scope.id())).collect(),
         peers: peers.into_iter().map(|peer| NetworkPeer::of(peer, &scope.id())).collect(),
@@ -169,21 +169,16 @@ fn summary(
     peers: &[PeerRow],
 ) -> NetworkChannelSummary {
     let here = || peers.iter().filter(|peer| peer.channel == row.name);
-    let peer_count = here().count();
-    let local_peer_count = here().filter(|peer| peer.local).count();
-    let (presence_count, last_greet_ms) = doors.node.greets(scope.workspace.id, &row.name);
-    let last_heard_of =
-        here().filter_map(|peer| peer.last_seen_ms.or(peer.joined_ms)).max().max(last_greet_ms);
-    let session_count = sessions.iter().filter(|session| session.channel == row.name).count();
-    NetworkChannelSummary {
-        peer_count,
-        local_peer_count,
-        remote_peer_count: peer_count - local_peer_count,
-        session_count,
-        presence_count,
-        last_presence_at: last_heard_of.map(Time::from_ms),
-        ..NetworkChannelSummary::of(row, &scope.id())
-    }
+    let local_peers = here().filter(|peer| peer.local).count();
+    let (greets, last_greet_ms) = doors.node.greets(scope.workspace.id, &row.name);
+    let presence = Presence {
+        local_peers,
+        remote_peers: here().count() - local_peers,
+        sessions: sessions.iter().filter(|session| session.channel == row.name).count(),
+        greets,
+        last_ms: here().filter_map(|peer| peer.last_seen_ms.or(peer.joined_ms)).max().max(last_greet_ms),
+    };
+    NetworkChannelSummary::of(row, &scope.id(), &presence)
 }
 
 /// The order of N-113: newest activity or presence first, channels without any time last; then more

@@ -42,12 +42,24 @@ pub struct Body {
     pub suggested_command: Option<&'static str>,
 }
 
-/// A kind of problem: one row of the table.
-struct Row {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    command: Option<&'static str>,
+/// A kind of problem: one row of the table. `muster explain CODE` reads it, too.
+#[derive(Debug)]
+pub struct Row {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// Stable name, for programs.
+    pub code: &'static str,
+    /// It in a few words.
+    pub title: &'static str,
+    /// Why it happens and what to do.
+    pub meaning: &'static str,
+    /// A command that would help.
+    pub command: Option<&'static str>,
+}
+
+/// The row of a code.
+pub fn find(code: &str) -> Option<&'static Row> {
+    ALL.iter().copied().find(|row| row.code == code)
 }
 
 /// A problem, ready to be answered.
@@ -58,40 +70,66 @@ pub struct Problem {
 }
 
 macro_rules! rows {
-    ($($name:ident = $status:ident $code:literal $title:literal $(try $command:literal)?;)*) => {
+    ($($name:ident = $status:ident $code:literal $title:literal $meaning:literal $(try $command:literal)?;)*) => {
         $(static $name: Row = Row {
-            status: StatusCode::$status, code: $code, title: $title, command: rows!(@ $($command)?),
+            status: StatusCode::$status, code: $code, title: $title, meaning: $meaning, command: rows!(@ $($command)?),
         };)*
+        /// All kinds of problems.
+        pub static ALL: &[&Row] = &[$(&$name),*];
     };
     (@) => { None };
     (@ $command:literal) => { Some($command) };
 }
 
 rows! {
-    INVALID = BAD_REQUEST "invalid_request" "The request is not valid";
-    NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "This is not a ticket";
-    NO_TOKEN = UNAUTHORIZED "operator_token_required" "The operator token is missing or wrong";
-    FOREIGN_ORIGIN = FORBIDDEN "foreign_origin" "The request comes from a foreign web page";
-    NOT_ALLOWED = FORBIDDEN "not_allowed" "This node's role does not allow it" try "muster status";
-    TICKET_DEAD = FORBIDDEN "ticket_not_valid" "The ticket is no longer valid" try "muster invite";
-    JOIN_REFUSED = FORBIDDEN "join_refused" "The workspace did not let this node in" try "muster invite";
-    UNKNOWN_WORKSPACE = NOT_FOUND "unknown_workspace" "There is no such workspace here" try "muster workspace list";
-    UNKNOWN_INVITE = NOT_FOUND "unknown_invite" "There is no such invite";
-    UNKNOWN_MEMBER = NOT_FOUND "unknown_member" "There is no such member" try "muster member list";
-    UNKNOWN_AGENT = NOT_FOUND "unknown_agent" "There is no such agent in the workspace" try "muster agent register NAME";
-    UNKNOWN_SESSION = NOT_FOUND "unknown_session" "There is no such session" try "muster session list";
-    NO_ROUTE = NOT_FOUND "unknown_path" "There is nothing at this path";
-    WRONG_METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The path does not take this method";
-    EXISTS = CONFLICT "already_exists" "This exists already";
-    TOO_MANY = CONFLICT "too_many" "There are as many as there may be";
-    TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large";
-    WRONG_HOST = MISDIRECTED_REQUEST "unknown_host" "This node does not serve that host";
-    INTERNAL = INTERNAL_SERVER_ERROR "internal_error" "The node failed";
-    BUSY = SERVICE_UNAVAILABLE "busy" "The node has too much to do";
-    STOPPING = SERVICE_UNAVAILABLE "stopping" "The node is stopping";
-    TIMEOUT = SERVICE_UNAVAILABLE "timeout" "It took too long";
-    HOME_UNREACHABLE = SERVICE_UNAVAILABLE "home_unreachable" "The workspace's home cannot be reached" try "muster status";
-    INVITER_UNREACHABLE = GATEWAY_TIMEOUT "inviter_unreachable" "No inviting node could be reached";
+    INVALID = BAD_REQUEST "invalid_request" "The request is not valid"
+        "A member is missing, of the wrong type or outside its bounds. The detail names it.";
+    NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "This is not a ticket"
+        "A ticket is one word that begins with `muster1`. Copy it whole, as `muster invite` printed it.";
+    NO_TOKEN = UNAUTHORIZED "operator_token_required" "The operator token is missing or wrong"
+        "Send `Authorization: Bearer TOKEN` with the text of `operator.token` in the data folder of this node.";
+    FOREIGN_ORIGIN = FORBIDDEN "foreign_origin" "The request comes from a foreign web page"
+        "Pages of other origins may not use this node.";
+    NOT_ALLOWED = FORBIDDEN "not_allowed" "This node's role does not allow it"
+        "Owners and admins invite and remove; guests only read. Ask an admin of the workspace." try "muster workspace list";
+    TICKET_DEAD = FORBIDDEN "ticket_not_valid" "The ticket is no longer valid"
+        "It expired, was used as often as it may be, or was revoked. Ask for a new one." try "muster invite";
+    JOIN_REFUSED = FORBIDDEN "join_refused" "The workspace did not let this node in"
+        "The ticket is for another node, the workspace is full, or this node tried too often." try "muster invite";
+    UNKNOWN_WORKSPACE = NOT_FOUND "unknown_workspace" "There is no such workspace here"
+        "This node is a member of no workspace with that id or name." try "muster workspace list";
+    UNKNOWN_INVITE = NOT_FOUND "unknown_invite" "There is no such invite"
+        "The workspace never made it. The id is the one `muster invite` printed beside the ticket.";
+    UNKNOWN_MEMBER = NOT_FOUND "unknown_member" "There is no such member"
+        "No node with that peer id is a member of the workspace now." try "muster member list";
+    UNKNOWN_AGENT = NOT_FOUND "unknown_agent" "There is no such agent in the workspace"
+        "Sessions are of agents that this node has registered in the workspace." try "muster agent register NAME";
+    UNKNOWN_SESSION = NOT_FOUND "unknown_session" "There is no such session"
+        "No session of this node has that id in the workspace." try "muster session list";
+    NO_ROUTE = NOT_FOUND "unknown_path" "There is nothing at this path"
+        "`/docs` lists what there is.";
+    WRONG_METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The path does not take this method"
+        "The `allow` header of the answer lists the methods it takes.";
+    EXISTS = CONFLICT "already_exists" "This exists already"
+        "Names are taken once. Use the one that is there, or another name.";
+    TOO_MANY = CONFLICT "too_many" "There are as many as there may be"
+        "Remove some that are no longer needed, such as sessions at rest." try "muster session list";
+    TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large"
+        "A request may have 4 MiB.";
+    WRONG_HOST = MISDIRECTED_REQUEST "unknown_host" "This node does not serve that host"
+        "Use one of its addresses, or add the name to `http.allowed_hosts`." try "muster config show";
+    INTERNAL = INTERNAL_SERVER_ERROR "internal_error" "The node failed"
+        "This is a fault of the node or its disk. Its log has the cause.";
+    BUSY = SERVICE_UNAVAILABLE "busy" "The node has too much to do"
+        "Try again in a moment.";
+    STOPPING = SERVICE_UNAVAILABLE "stopping" "The node is stopping"
+        "Start it again." try "muster up";
+    TIMEOUT = SERVICE_UNAVAILABLE "timeout" "It took too long"
+        "What was asked may still happen. Look before you ask again.";
+    HOME_UNREACHABLE = SERVICE_UNAVAILABLE "home_unreachable" "The workspace's home cannot be reached"
+        "Members, roles and invites are decided by the node that founded the workspace. Try when it is up." try "muster status";
+    INVITER_UNREACHABLE = GATEWAY_TIMEOUT "inviter_unreachable" "No inviting node could be reached"
+        "The node that the ticket names is down, or this machine cannot reach its addresses.";
 }
 
 impl Row {
@@ -127,7 +165,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Row { status, code, title, command } = self.row;
+        let Row { status, code, title, command, .. } = self.row;
         let body = Body {
             r#type: format!("urn:muster:problem:{code}"),
             title,

@@ -31,6 +31,11 @@ pub(super) enum Command {
     Demo(DemoArgs),
     #[command(flatten)]
     Ask(Ask),
+    /// What the code of a failure means, and what to do about it.
+    Explain {
+        /// The code, such as network_session_unknown or ticket_not_valid.
+        code: String,
+    },
     /// Print the OpenAPI document of one of the HTTP doors.
     Openapi {
         /// Which door: network, node, …

@@ -1,6 +1,6 @@
 //! The commands of `muster`.
 //!
-//! `up` and `demo` are nodes; `config`, `openapi` and `completions` need none; every other command asks
+//! `up` and `demo` are nodes; `config`, `explain`, `openapi` and `completions` need none; every other command asks
 //! the running node of the same data folder over HTTP, with the operator token, and holds no rules of its
 //! own. Each command prints for people, or one JSON value with `-o json`. Errors go to standard error in
 //! the same form.
@@ -16,6 +16,7 @@ mod agents;
 mod args;
 mod client;
 mod error;
+mod explain;
 mod node;
 mod openapi;
 mod output;
@@ -110,6 +111,10 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
             let config = Place::new(cli.data, cli.config)?.settings(flags.pairs())?;
             tell_warnings(&config, output);
             output::print(output, &node::config_json(&config), |_| node::config_table(&config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Explain { code } => {
+            output::print(output, &explain::explanation(&code)?, explain::text)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Openapi { door, yaml } => {

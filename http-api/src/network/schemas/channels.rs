@@ -70,7 +70,7 @@ pub struct NetworkChannelSummary {
     pub session_count: usize,
     /// Public, undirected messages without greets (N-114).
     pub message_count: u64,
-    /// Stored greets: none, because a node keeps who is present, not who said so (N-138).
+    /// Greets since the node started: they are counted, not kept (N-138).
     pub presence_count: u64,
     /// Peers that were ever sender or target.
     pub historical_participant_count: u64,
@@ -86,24 +86,34 @@ pub struct NetworkChannelSummary {
     pub last_message_preview: String,
 }
 
+/// Who is in a channel now.
+pub(crate) struct Presence {
+    pub(crate) local_peers: usize,
+    pub(crate) remote_peers: usize,
+    pub(crate) sessions: usize,
+    pub(crate) greets: u64,
+    /// When a peer of it was last heard of, Unix milliseconds.
+    pub(crate) last_ms: Option<u64>,
+}
+
 impl NetworkChannelSummary {
-    /// What is stored of a channel. Who is in it now, the caller adds.
-    pub(crate) fn of(row: ChannelRow, workspace: &str) -> Self {
+    /// What is stored of a channel, and who is in it.
+    pub(crate) fn of(row: ChannelRow, workspace: &str, presence: &Presence) -> Self {
         Self {
             channel: row.name.to_string(),
             workspace_id: workspace.to_owned(),
             purpose: row.purpose,
             created_by: row.created_by,
             created_at: row.created_ms.map(Time::from_ms),
-            peer_count: 0,
-            local_peer_count: 0,
-            remote_peer_count: 0,
-            session_count: 0,
+            peer_count: presence.local_peers + presence.remote_peers,
+            local_peer_count: presence.local_peers,
+            remote_peer_count: presence.remote_peers,
+            session_count: presence.sessions,
             message_count: row.message_count,
-            presence_count: 0,
+            presence_count: presence.greets,
             historical_participant_count: row.historical_participant_count,
             last_activity_at: row.last_activity_ms.map(Time::from_ms),
-            last_presence_at: None,
+            last_presence_at: presence.last_ms.map(Time::from_ms),
             last_message_preview: row.last_message_preview,
         }
     }

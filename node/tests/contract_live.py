@@ -1,0 +1,163 @@
+"""Drives every operation a running node serves through the contracts' own client, which judges each answer.
+
+    contract_live.py TOOLS BASE TOKEN SPEC
+
+TOOLS is the folder of `contract.py`; SPEC is a folder with the node's own documents, `network.json` and `node.json`. An
+answer has to fit what the contract lists for its status; the Node door's contract may grow, so there a status that only the
+node's own document lists is let pass. Exit 1 when an answer does not fit or an operation was never called.
+"""
+import json
+import pathlib
+import sys
+
+tools, base, token, spec = sys.argv[1:]
+sys.path.insert(0, tools)
+import contract  # noqa: E402
+
+
+class Client(contract.Client):
+    """Remembers what it called, and knows which statuses the node's own documents add."""
+
+    def __init__(self):
+        super().__init__(base, headers={"Authorization": f"Bearer {token}"})
+        self.called, self.served, self.wrong = {}, {}, []
+        for door in ("network", "node"):
+            document = json.loads((pathlib.Path(spec) / f"{door}.json").read_text())
+            for _, _, operation, _ in contract.operations(document):
+                self.served[operation["operationId"]] = (door, set(operation["responses"]))
+
+    def call(self, operation, *args, expect, **kwargs):
+        try:
+            status, value = super().call(operation, *args, expect=expect, **kwargs)
+        except contract.ContractError as error:
+            self.wrong.append(str(error))
+            return None
+        self.called.setdefault(operation, set()).add(status)
+        return value
+
+    def validate(self, operation, status, body, value):
+        door, own = self.served[operation]
+        _, _, _, listed, _ = self.ops[operation]
+        if door == "node" and str(status) not in {str(code) for code in listed["responses"]}:
+            if str(status) not in own or value.get("status") != status:
+                raise contract.ContractError(f"{operation}: status {status} is in no document: {body[:300]!r}")
+            return
+        super().validate(operation, status, body, value)
+
+
+node = Client()
+no_token = {"Authorization": "Bearer wrong"}
+evil = {"Origin": "http://evil.example"}
+stranger = {"Host": "evil.example"}
+
+# ---- the Node door
+node.call("getHealth", expect=200)
+node.call("getReadiness", expect=200)
+for operation in ("getNodeStatus", "listNodePeers", "getMetrics", "listNodeWorkspaces"):
+    node.call(operation, expect=200)
+    node.call(operation, headers=no_token, expect=401)
+    node.call(operation, headers=evil, expect=403)
+    node.call(operation, headers=stranger, expect=421)
+workspace = node.call("createNodeWorkspace", json_body={"name": "garden"}, expect=201)["id"]
+node.call("createNodeWorkspace", json_body={"name": ""}, expect=400)
+node.call("createNodeWorkspace", raw=b" " * (5 << 20), expect=413)
+at = {"workspace_id": workspace}
+nowhere = {"workspace_id": "ws_nowhere"}
+node.call("getNodeWorkspace", path=at, expect=200)
+node.call("getNodeWorkspace", path=nowhere, expect=404)
+invite = node.call("createInvite", path=at, json_body={"role": "guest", "max_uses": 2}, expect=201)
+node.call("createInvite", path=at, json_body={"max_uses": 0}, expect=400)
+node.call("createInvite", path=nowhere, json_body={}, expect=404)
+node.call("joinWorkspace", json_body={"ticket": "nonsense"}, expect=400)
+node.call("revokeInvite", path={**at, "invite_id": invite["invite_id"]}, expect=204)
+node.call("revokeInvite", path={**at, "invite_id": "inv_nothing"}, expect=404)
+members = node.call("listMemberNodes", path=at, expect=200)["members"]
+node.call("listMemberNodes", path=nowhere, expect=404)
+node.call("removeMemberNode", path={**at, "peer_id": members[0]["peer_id"]}, expect=403)
+node.call("removeMemberNode", path={**at, "peer_id": "nobody"}, expect=404)
+able = [{"id": "fix", "summary": "Fixes", "outcome": "A patch", "version": "1.0.0", "requirements": ["git"]}]
+for name in ("coder", "reviewer", "writer"):
+    node.call("registerNetworkAgent", path=at, json_body={"name": name, "capabilities": able}, expect=201)
+node.call("registerNetworkAgent", path=at, json_body={"name": "coder"}, expect=409)
+node.call("registerNetworkAgent", path=at, json_body={"name": "Bad Name"}, expect=400)
+session = {"agent_name": "writer", "channel": "attic"}
+writer = node.call("startNetworkSession", path=at, json_body=session, expect=201)["id"]
+node.call("startNetworkSession", path=at, json_body={**session, "agent_name": "nobody"}, expect=404)
+node.call("startNetworkSession", path=at, json_body={**session, "channel": "BAD!"}, expect=400)
+node.call("stopNetworkSession", path={**at, "session_id": "nothing"}, expect=404)
+copy = str(pathlib.Path(spec).resolve() / "copy.redb")
+node.call("createBackup", json_body={"path": copy}, expect=201)
+node.call("createBackup", json_body={"path": copy}, expect=400)
+
+# ---- the Network door
+network = [name for name, (door, _) in node.served.items() if door == "network"]
+builders = {**at, "channel": "builders"}
+create = {"channel": "builders", "workspace_id": workspace, "purpose": "to build", "agent_names": ["coder", "reviewer"]}
+detail = node.call("createNetworkChannel", path=at, json_body=create, expect=201)["channel"]
+sessions = {one["agent_name"]: one["id"] for one in detail["sessions"]}
+peers = {one["display_name"]: one["peer_id"] for one in detail["peers"]}
+for wrong in ({"purpose": " "}, {"agent_names": []}, {"agent_names": ["nobody"]}, {"channel": "BAD!"}, {"workspace_id": "other"}):
+    node.call("createNetworkChannel", path=at, json_body={**create, **wrong}, expect=400)
+node.call("createNetworkChannel", path=nowhere, json_body=create, expect=404)
+node.call("createNetworkChannel", path=at, raw=b" " * (5 << 20), expect=413)
+
+say = {"session_id": sessions["coder"], "channel": "builders", "kind": "say", "surface": "thread",
+       "thread_id": "thread_one", "body": {"text": "hello"}, "id": "m-1"}
+node.call("sendNetworkMessage", path=at, json_body=say, expect=200)
+node.call("sendNetworkMessage", path=at, json_body=say, expect=200)
+full = {**say, "id": "m-2", "to": peers["reviewer"], "reply_to": "m-1", "trace_id": "t", "causation_id": "c",
+        "expires_at": 4_000_000_000, "ext": {"agh.workflow_id": "w"}, "workspace_id": workspace,
+        "body": {"text": "hello you", "intent": "greet", "artifacts": []}}
+node.call("sendNetworkMessage", path=at, json_body=full, expect=200)
+node.call("sendNetworkMessage", path=at, json_body={**say, "body": {"text": "other"}}, expect=409)
+for wrong, status in (({"kind": "recipe"}, 400), ({"body": {"text": "token=abcdefghijklmnopqrst"}}, 400), ({"session_id": "s"}, 404),
+                      ({"channel": "attic"}, 404), ({"to": "nobody.sess-0"}, 404), ({"body": {"text": "x" * (1 << 20)}}, 413)):
+    node.call("sendNetworkMessage", path=at, json_body={**say, "id": "m-3", **wrong}, expect=status)
+node.call("sendNetworkMessage", path=at, raw=b"{", expect=400)
+node.call("sendNetworkMessage", path=at, raw=b" " * (5 << 20), expect=413)
+node.call("sendNetworkMessage", path=nowhere, json_body=say, expect=404)
+
+for name in network:  # who gets in, the same for all
+    path = {"workspace_id": workspace, "channel": "builders", "thread_id": "thread_one", "peer_id": peers["coder"]}
+    body = {} if node.ops[name][1] == "post" else None
+    node.call(name, path=path, json_body=body, headers=evil, expect=403)
+    node.call(name, path=path, json_body=body, headers=stranger, expect=403)
+
+node.call("getNetworkStatus", expect=200)
+node.call("listNetworkChannels", path=at, expect=200)
+node.call("listNetworkChannels", path=nowhere, expect=404)
+node.call("getNetworkChannel", path=builders, expect=200)
+node.call("getNetworkChannel", path={**at, "channel": "nobody"}, expect=404)
+node.call("getNetworkChannel", path={**at, "channel": "BAD!"}, expect=400)
+node.call("listNetworkThreads", path=builders, expect=200)
+node.call("listNetworkThreads", path=builders, query={"limit": 0}, expect=400)
+node.call("listNetworkThreads", path=builders, query={"after": "thread_nothing"}, expect=404)
+thread = {**builders, "thread_id": "thread_one"}
+node.call("getNetworkThread", path=thread, expect=200)
+node.call("getNetworkThread", path={**thread, "thread_id": "thread_nothing"}, expect=404)
+node.call("getNetworkThread", path={**thread, "thread_id": "bad"}, expect=400)
+node.call("listNetworkThreadMessages", path=thread, query={"after": "m-1", "kind": "say", "limit": 10}, expect=200)
+node.call("listNetworkThreadMessages", path=thread, query={"before": "m-2"}, expect=200)
+node.call("listNetworkThreadMessages", path=thread, query={"before": "m-2", "after": "m-1"}, expect=400)
+node.call("listNetworkThreadMessages", path=thread, query={"after": "nothing"}, expect=404)
+node.call("listNetworkInbox", path=at, query={"session_id": sessions["reviewer"]}, expect=200)
+node.call("listNetworkInbox", path=at, expect=400)
+node.call("listNetworkInbox", path=at, query={"session_id": "nothing"}, expect=404)
+node.call("listNetworkPeers", path=at, expect=200)
+node.call("listNetworkPeers", path=at, query={"channel": "BAD!"}, expect=400)
+node.call("listNetworkPeers", path=nowhere, expect=404)
+for peer in peers.values():
+    node.call("getNetworkPeer", path={**at, "peer_id": peer}, expect=200)
+node.call("getNetworkPeer", path={**at, "peer_id": "nobody"}, expect=404)
+node.call("getNetworkPeer", path={**at, "peer_id": " "}, expect=400)
+
+# ---- the end of a session
+node.call("stopNetworkSession", path={**at, "session_id": writer}, expect=204)
+node.call("listNetworkSessions", path=at, expect=200)
+
+never = set(node.served) & set(node.ops) - set(node.called) - {"streamNodeEvents"}
+node.wrong += [f"{operation} was never answered" for operation in sorted(never)]
+for line in node.wrong:
+    print(line)
+print(f"{len(node.called)} operations, {sum(map(len, node.called.values()))} kinds of answers, {len(node.wrong)} that do not fit")
+sys.exit(1 if node.wrong else 0)
