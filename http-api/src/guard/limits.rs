@@ -26,8 +26,9 @@ pub(super) async fn bounded(request: Request, next: Next) -> Response {
     let takes_its_time = takes_its_time(&request);
     let answer = async {
         if length.is_some_and(|length| length > HTTP_BODY_BYTES_MAX as u64) {
-            let refused = read_whole(request.into_body()).await.err();
-            return door.refuse(&refused.unwrap_or(Refused::BodyBroken));
+            // Read, so that whoever sends it hears the answer; what it was no longer matters.
+            let _ = read_whole(request.into_body()).await;
+            return door.refuse(&Refused::BodyTooLarge { max: HTTP_BODY_BYTES_MAX });
         }
         next.run(request).await
     };
