@@ -42,7 +42,7 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Envelopes that may wait for one session (N-97).
     pub inbox_depth: usize,
-    /// Write in the caller's thread, one commit each; see [`crate::writer`].
+    /// Write in the caller's thread, one commit each: for simulations, where time stands still meanwhile.
     pub inline: bool,
     /// Random bytes, others at each opening: for the ids that a new store, a restored one, or a log that
     /// follows a closed one takes.

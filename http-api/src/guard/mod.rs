@@ -2,8 +2,8 @@
 //!
 //! Loopback is not a boundary: any web page the operator opens can send requests to it, and a name
 //! that its owner points at 127.0.0.1 makes such a page look like our own (DNS rebinding). Hence
-//! [`host`], then [`origin`]; the rest is bounds ([`limits`]), log lines and panics ([`trace`]),
-//! counting ([`measure`]) and the operator token ([`auth`]), which the doors ask for where they want it.
+//! `host`, then `origin`; the rest is bounds (`limits`), log lines and panics (`trace`),
+//! counting (`measure`) and the operator token (`auth`), which the doors ask for where they want it.
 
 pub mod auth;
 mod headers;

@@ -1,7 +1,7 @@
 //! The Network door: channels, threads, inboxes and peers of agents. Contract `contracts/network.yaml`,
 //! behaviour `semantics/network.md` (rules N-…).
 //!
-//! The order in which a call is checked is part of the behaviour (N-79, N-134); [`scope`] holds the
+//! The order in which a call is checked is part of the behaviour (N-79, N-134); `scope` holds the
 //! steps, each handler puts them in its order. What a refusal says is in [`diagnostics`].
 
 pub(crate) mod auth;
