@@ -37,6 +37,31 @@ pub struct Faults {
     pub power_cut: u32,
 }
 
+impl Faults {
+    /// Another mixture of the same: some kinds fall away, others come more often, and all may last longer.
+    /// A mixture that is the same in all worlds finds only what that mixture brings about.
+    pub fn varied(&self, dice: &mut Dice) -> Self {
+        let mut varied = self.clone();
+        let weights = [
+            &mut varied.reset,
+            &mut varied.partition,
+            &mut varied.one_way,
+            &mut varied.clog,
+            &mut varied.kill,
+            &mut varied.power_cut,
+        ];
+        for weight in weights {
+            *weight *= dice.random_range(0..=3);
+        }
+        varied.lasting_ms *= dice.random_range(1..=4);
+        if varied.total() == 0 { self.clone() } else { varied }
+    }
+
+    fn total(&self) -> u32 {
+        self.reset + self.partition + self.one_way + self.clog + self.kill + self.power_cut
+    }
+}
+
 /// One thing on the timeline. Nodes are numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Strike {
@@ -128,7 +153,7 @@ fn choose(dice: &mut Dice, faults: &Faults) -> Option<Kind> {
         (faults.kill, Kind::Crash(Crash::Killed)),
         (faults.power_cut, Kind::Crash(Crash::PowerCut)),
     ];
-    let total: u32 = weights.iter().map(|(weight, _)| weight).sum();
+    let total = faults.total();
     let mut left = if total == 0 { return None } else { dice.random_range(0..total) };
     for (weight, kind) in weights {
         if left < weight {

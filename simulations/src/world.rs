@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use muster_actors::ports::Clock;
 use muster_protocol::identity::NodeId;
+use rand::RngExt;
 use serde::Deserialize;
 
 pub use self::{
@@ -54,8 +55,37 @@ pub struct Plan {
     pub inbox_depth: usize,
     /// By how much a wall clock is wrong at most, in milliseconds.
     pub clock_offset_ms: i64,
+    /// When the last node arrives at the latest, in milliseconds: all that was said is news to it.
+    pub late_ms: u64,
     /// Their world.
     pub world: World,
+    /// A bug that is there on purpose.
+    #[serde(skip)]
+    pub planted: Option<Planted>,
+}
+
+/// Bugs that the checkers have to find: whoever trusts them should have seen them bite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// The first node's disk says that it has synced and has not.
+    LyingDisk,
+    /// The first node comes back on the disk it had one life earlier, as from a copy nobody marked as one.
+    OldDisk,
+}
+
+impl Plan {
+    /// The same in other proportions; see [`faults::Faults::varied`].
+    fn varied(&self, seed: u64) -> Self {
+        let mut dice = dice::dice(seed, "plan", &[]);
+        let mut varied = self.clone();
+        varied.world.faults = self.world.faults.varied(&mut dice);
+        if dice.random_ratio(1, 8) {
+            varied.text_bytes_max *= 16;
+        }
+        varied.clock_offset_ms = dice.random_range(0..=self.clock_offset_ms);
+        varied.late_ms = dice.random_range(0..=self.late_ms);
+        varied
+    }
 }
 
 /// What everything in one world shares.
@@ -101,12 +131,13 @@ pub async fn play(seed: u64, plan: &Plan) -> Outcome {
             return Outcome { violations, ..Outcome::default() };
         }
     };
+    let plan = plan.varied(seed);
+    let nodes = plan.world.nodes;
     let (beginning, trace) = (Beginning::now(), Trace::new());
     let mesh = SimMesh::new(seed, plan.world.weather.clone(), beginning, trace.clone());
-    let shared =
-        Arc::new(Shared { seed, plan: plan.clone(), beginning, mesh, ledger: Ledger::default(), trace });
+    let shared = Arc::new(Shared { seed, plan, beginning, mesh, ledger: Ledger::default(), trace });
     let machine = |index| Machine::new(Arc::clone(&shared), index, blobs.path().join(index.to_string()));
-    let machines: Vec<_> = (0..plan.world.nodes).map(machine).collect();
+    let machines: Vec<_> = (0..nodes).map(machine).collect();
     let ids = machines.iter().map(|machine| machine.id()).collect();
     let mut nodes = Nodes { shared, machines, ids };
     nodes.live().await

@@ -21,7 +21,7 @@ use muster_storage::{
 use rand::{Rng, RngExt};
 use redb::StorageBackend;
 
-use super::{Shared, reader::Seen};
+use super::{Planted, Shared, reader::Seen};
 use crate::{
     clock::SimClock,
     dice::{self, Dice, SimEntropy},
@@ -58,6 +58,9 @@ struct State {
     dice: Dice,
     /// Dead and living processes: what they hold of their disk.
     processes: Vec<Weak<()>>,
+    planted: Option<Planted>,
+    /// What was on the disk one life earlier.
+    old_disk: Option<CrashDisk>,
 }
 
 impl Machine {
@@ -70,6 +73,8 @@ impl Machine {
             crash: Crash::Killed,
             dice: dice::dice(shared.seed, "machine", &[&index.to_be_bytes()]),
             processes: Vec::new(),
+            planted: shared.plan.planted.filter(|_| index == 0),
+            old_disk: None,
         };
         let identity = Arc::new(Identity::from_seed(dice::secret(shared.seed, "node", index)));
         Arc::new(Self { index, identity, blobs, shared, state: Mutex::new(state), seen: Seen::default() })
@@ -279,7 +284,8 @@ impl State {
     fn backend(&mut self) -> Disk {
         let alive = Arc::new(());
         self.processes.push(Arc::downgrade(&alive));
-        Disk::Backend(Box::new(Held { disk: self.disk.clone(), alive }))
+        let lies = self.planted == Some(Planted::LyingDisk);
+        Disk::Backend(Box::new(Held { disk: self.disk.clone(), lies, alive }))
     }
 
     /// Freezes the disk for the process that dies, and leaves the next one what a crash leaves.
@@ -292,6 +298,11 @@ impl State {
             }
         }
         self.disk = self.disk.image();
+        if self.planted == Some(Planted::OldDisk)
+            && let Some(old) = self.old_disk.replace(self.disk.image())
+        {
+            self.disk = old;
+        }
     }
 }
 
@@ -304,6 +315,7 @@ pub(super) fn address(index: usize) -> String {
 #[derive(Debug)]
 struct Held {
     disk: CrashDisk,
+    lies: bool,
     #[expect(dead_code, reason = "it is held, no more")]
     alive: Arc<()>,
 }
@@ -319,7 +331,7 @@ impl StorageBackend for Held {
         self.disk.set_len(len)
     }
     fn sync_data(&self) -> std::io::Result<()> {
-        self.disk.sync_data()
+        if self.lies { Ok(()) } else { self.disk.sync_data() }
     }
     fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
         self.disk.write(offset, data)

@@ -112,6 +112,9 @@ impl Asker {
     // ---- a life --------------------------------------------------------------------------------
 
     async fn live(&mut self) -> Option<()> {
+        if self.machine.index() + 1 == self.shared.plan.world.nodes {
+            self.shared.clock().sleep(Duration::from_millis(self.shared.plan.late_ms)).await;
+        }
         let workspace = if self.machine.index() == 0 { self.found().await? } else { self.join().await? };
         let mut speakers = Vec::new();
         for index in 0..self.shared.plan.channels {
