@@ -138,11 +138,13 @@ impl State {
             self.context.wall_ms(),
             move |batch| batch.answer(&question),
             move |decided| {
-                // The decision is durable; an answer that gets lost is given again when asked again.
-                let _ = answer.send(decided.encode());
+                let bytes = decided.encode();
+                // Counted first, so that the next attempt finds this one counted.
                 if myself.cast(WorkspacesMessage::Answered { from, answer: decided }).is_err() {
                     tracing::debug!("an answer was given while the node stops");
                 }
+                // The decision is durable; an answer that gets lost is given again when asked again.
+                let _ = answer.send(bytes);
             },
         );
         if taken.is_err() {

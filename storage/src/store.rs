@@ -100,6 +100,9 @@ impl Published {
     }
 }
 
+/// Acknowledgements not yet written: by peer and log number, up to which operation.
+pub(crate) type PendingAcks = BTreeMap<(NodeId, u32), u64>;
+
 /// A node's store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -118,7 +121,7 @@ struct Inner {
     /// Logs being pulled, from whom and since when; see [`muster_protocol::sync::View::claim_pull`].
     pulls: Mutex<BTreeMap<LogId, (NodeId, u64)>>,
     /// Acknowledgements not yet written; they ride on the next commit.
-    acks: Arc<Mutex<BTreeMap<(NodeId, u32), u64>>>,
+    acks: Arc<Mutex<PendingAcks>>,
 }
 
 /// With the last handle the writer goes too, so that whoever opens the file next finds it free.
@@ -227,7 +230,7 @@ impl Store {
     /// A consistent view of everything committed so far. Not to be kept across a wait: it pins pages.
     pub fn view(&self) -> Result<View, StoreError> {
         let state = self.inner.published.get();
-        Ok(View::new(self.inner.db.begin_read()?, state, self.inner.node))
+        Ok(View::new(self.inner.db.begin_read()?, state, self.inner.node, self.inner.acks.clone()))
     }
 
     /// The control state of a space, as of the newest commit.

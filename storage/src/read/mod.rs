@@ -7,7 +7,7 @@ mod network;
 mod node;
 mod sync;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use muster_protocol::{
     control::{ControlState, Role},
@@ -28,8 +28,9 @@ use crate::{
     StoreError,
     append::{capped, op_from_bytes},
     rows::{self, At, LogRow},
-    store::State,
+    store::{PendingAcks, State},
     tables,
+    writer::lock,
 };
 
 /// One commit's state of a store.
@@ -37,11 +38,27 @@ pub struct View {
     txn: ReadTransaction,
     state: Arc<State>,
     node: NodeId,
+    /// Newer than the table's; see [`Self::acked_of`].
+    pending_acks: Arc<Mutex<PendingAcks>>,
 }
 
 impl View {
-    pub(crate) fn new(txn: ReadTransaction, state: Arc<State>, node: NodeId) -> Self {
-        Self { txn, state, node }
+    pub(crate) fn new(
+        txn: ReadTransaction,
+        state: Arc<State>,
+        node: NodeId,
+        pending_acks: Arc<Mutex<PendingAcks>>,
+    ) -> Self {
+        Self { txn, state, node, pending_acks }
+    }
+
+    /// How much of a log a peer said it holds. What it said since the last commit counts: on a node that
+    /// writes nothing for a while it stays unwritten, and is true all the same.
+    fn acked_of(&self, peer: NodeId, log: u32) -> Result<u64, StoreError> {
+        let acks = self.txn.open_table(tables::ACKS)?;
+        let written = acks.get(&tables::ack_key(peer, log))?.map_or(0, |seq| seq.value());
+        let pending = lock(&self.pending_acks).get(&(peer, log)).copied();
+        Ok(written.max(pending.unwrap_or(0)))
     }
 
     /// The control state of a space.

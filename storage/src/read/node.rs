@@ -115,14 +115,12 @@ impl View {
         let Some(control) = self.control(workspace.space) else { return Ok(Vec::new()) };
         let own: Vec<_> =
             self.logs(workspace.space)?.into_iter().filter(|(log, _, _)| log.author == self.node).collect();
-        let acks = self.txn.open_table(tables::ACKS)?;
         let mut members = Vec::new();
         for (node, member, role) in control.members() {
             let mut behind = 0;
             if node != self.node {
                 for (_, row, counts) in &own {
-                    let acked = acks.get(&tables::ack_key(node, row.number))?.map_or(0, |seq| seq.value());
-                    behind += counts.saturating_sub(acked);
+                    behind += counts.saturating_sub(self.acked_of(node, row.number)?);
                 }
             }
             let (name, joined_ms) = (member.name.clone(), member.joined_ms);
@@ -221,8 +219,7 @@ impl View {
     /// How many operations of a log a peer holds durably, as far as it said.
     pub fn acked(&self, peer: NodeId, log: &LogId) -> Result<u64, StoreError> {
         let Some(row) = self.log(log)? else { return Ok(0) };
-        let acks = self.txn.open_table(tables::ACKS)?;
-        Ok(acks.get(&tables::ack_key(peer, row.number))?.map_or(0, |seq| seq.value()))
+        self.acked_of(peer, row.number)
     }
 }
 

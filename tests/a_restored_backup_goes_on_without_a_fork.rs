@@ -1,0 +1,81 @@
+//! A copy made while the node runs, put into a new folder with the node's key, is that node as it was:
+//! it starts, catches up with what it missed (its own messages too), and goes on without contradicting
+//! itself.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests of real processes in real time")]
+
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+
+use serde_json::json;
+use support::{Place, meet, workspace};
+
+mod support;
+
+const CHANNEL: &str = "builders";
+const THREAD: &str = "thread_first";
+
+/// A new place with a backup and the key of the node it was made of.
+fn restore(from: &Place, backup: &std::path::Path) -> Place {
+    let place = Place::new("restored");
+    let folder = place.folder();
+    std::fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
+    std::fs::copy(backup, folder.join("store.redb")).unwrap();
+    std::fs::copy(from.folder().join("node.key"), folder.join("node.key")).unwrap();
+    let mode = std::fs::metadata(folder.join("node.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "a copied key is as closed as the key");
+    place
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_made_under_load_is_the_node_as_it_was_and_goes_on() {
+    let (at_ada, at_bob) = (Place::new("ada"), Place::new("bob"));
+    let (ada, bob) = tokio::join!(at_ada.up(), at_bob.up());
+    let workspace = workspace(&ada, &[&bob]).await;
+    let asker = ada.api.session(&workspace, "asker", CHANNEL).await;
+    let coder = bob.api.session(&workspace, "coder", CHANNEL).await;
+
+    // A backup in the middle of a conversation.
+    let mut said = Vec::new();
+    for number in 0..50 {
+        said.push(ada.api.say(&workspace, &asker, THREAD, &format!("before {number}")).await);
+    }
+    let path = at_ada.beside("backup.redb");
+    let wish = json!({ "path": path.to_str().unwrap() });
+    let (copied, while_copying) = tokio::join!(
+        ada.api.post("/node/v1/backups", wish.clone()),
+        ada.api.say(&workspace, &asker, THREAD, "meanwhile")
+    );
+    said.push(while_copying);
+    let copied = copied.expect(201);
+    assert_eq!(copied["verified"], true);
+    assert_eq!(copied["bytes"], std::fs::metadata(&path).unwrap().len());
+    ada.api.post("/node/v1/backups", wish).await.expect(400); // nothing is ever overwritten
+
+    // More that only bob remembers, once ada's machine is gone.
+    for number in 0..50 {
+        said.push(ada.api.say(&workspace, &asker, THREAD, &format!("after {number}")).await);
+    }
+    bob.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+    let peer_id = ada.peer_id.clone();
+    ada.kill().await;
+
+    let at_new = restore(&at_ada, &path);
+    let ada = at_new.up().await;
+    assert_eq!(ada.peer_id, peer_id, "the same node");
+    meet(&workspace, &ada, &bob).await;
+    ada.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+
+    // Both go on; the restored one under a new incarnation, so that nothing contradicts what it forgot.
+    said.push(ada.api.say(&workspace, &asker, THREAD, "restored").await);
+    said.push(bob.api.say(&workspace, &coder, THREAD, "welcome back").await);
+    for node in [&ada, &bob] {
+        node.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+    }
+    assert!(ada.terminate().await.0.success());
+    let ada = at_new.up().await;
+    meet(&workspace, &ada, &bob).await;
+    said.push(ada.api.say(&workspace, &asker, THREAD, "and once more").await);
+    bob.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+    for place in [&at_new, &at_bob] {
+        assert!(!place.logged().contains("forks"), "{}", place.logged());
+    }
+}

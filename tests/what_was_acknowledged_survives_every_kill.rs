@@ -1,0 +1,149 @@
+//! Two nodes under load, of which one or the other is killed fifty times: whatever was answered with 200
+//! is on both in the end, once.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests of real processes in real time")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::Method;
+use support::{Answer, Api, Node, Place, Say, Session, ids, meet, until_true, workspace};
+
+mod support;
+
+const CHANNEL: &str = "builders";
+const KILLS: usize = 50;
+/// Sessions that talk at once at each node, each in a thread of its own.
+const TALKERS: usize = 3;
+/// What decides when which node is killed. Another one tries other moments.
+const SEED: u64 = 20_261_121;
+
+/// Numbers that look random and are the same each time (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+/// Says one message after the other, each until it is answered with 200, until told to stop. Gives
+/// the ids and texts of all of them.
+async fn talk(
+    door: Arc<RwLock<Api>>,
+    workspace: String,
+    session: Session,
+    thread: String,
+    stop: Arc<AtomicBool>,
+) -> BTreeMap<String, String> {
+    let mut said = BTreeMap::new();
+    let path = format!("/api/workspaces/{workspace}/network/send");
+    while !stop.load(Ordering::Relaxed) {
+        let id = format!("msg_{thread}_{}", said.len());
+        let text = format!("number {} of {thread}", said.len());
+        let body = Api::said(&session, &Say { thread: &thread, text: &text, id: Some(&id), to: None });
+        loop {
+            let api = door.read().unwrap().clone();
+            match api.try_ask(Method::POST, &path, Some(&body)).await {
+                Ok(Answer { status: 200, .. }) => break,
+                // Killed, or not up yet: nobody knows whether it was stored, so it is said again.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Ok(answer) => panic!("{} refuses a message: {}", answer.status, answer.body),
+            }
+        }
+        said.insert(id, text);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    said
+}
+
+struct Home {
+    place: Place,
+    node: Node,
+    door: Arc<RwLock<Api>>,
+}
+
+impl Home {
+    async fn new(name: &str) -> Self {
+        let mut place = Place::new(name);
+        let node = place.up().await;
+        place.stay_at(&node); // as with a fixed port: others find it again where it was
+        let door = Arc::new(RwLock::new(node.api.clone()));
+        Self { place, node, door }
+    }
+
+    async fn kill_and_start(&mut self) {
+        let pid = self.node.pid();
+        self.node.kill_now().await;
+        self.node = self.place.up().await;
+        assert_ne!(self.node.pid(), pid);
+        *self.door.write().unwrap() = self.node.api.clone();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
+    let (mut ada, mut bob) = tokio::join!(Home::new("ada"), Home::new("bob"));
+    let workspace = workspace(&ada.node, &[&bob.node]).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut talks = Vec::new();
+    for home in [&ada, &bob] {
+        for number in 0..TALKERS {
+            let session = home.node.api.session(&workspace, "talker", CHANNEL).await;
+            let thread = format!("thread_{}{number}", if talks.len() < TALKERS { "ada" } else { "bob" });
+            let talking = talk(home.door.clone(), workspace.clone(), session, thread.clone(), stop.clone());
+            talks.push((thread, tokio::spawn(talking)));
+        }
+    }
+
+    let mut dice = Dice(SEED);
+    for _ in 0..KILLS {
+        // From before it is linked again to well after.
+        tokio::time::sleep(Duration::from_millis(dice.below(1200))).await;
+        let home = if dice.below(2) == 0 { &mut ada } else { &mut bob };
+        home.kill_and_start().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+
+    let mut all = 0;
+    for (thread, talking) in talks {
+        let said = talking.await.unwrap();
+        all += said.len();
+        let wanted: Vec<String> = said.keys().cloned().collect();
+        for home in [&ada, &bob] {
+            // Fewer may still be on their way; more, or one of them twice, would never become these.
+            home.node.api.until_thread_holds(&workspace, CHANNEL, &thread, &wanted).await;
+            let messages = home.node.api.thread(&workspace, CHANNEL, &thread).await;
+            for message in &messages {
+                let id = message["message_id"].as_str().unwrap();
+                assert_eq!(message["text"], said[id].as_str(), "{id} is not what was said");
+            }
+            let in_order = ids(&messages);
+            let place =
+                |number: usize| in_order.iter().position(|id| *id == format!("msg_{thread}_{number}"));
+            assert!((1..said.len()).all(|number| place(number - 1) < place(number)), "{in_order:?}");
+        }
+    }
+    println!("{all} messages, {KILLS} kills");
+    assert!(all > KILLS, "there was load");
+
+    // They do not only hold the same: they know it of each other, and go on.
+    meet(&workspace, &ada.node, &bob.node).await;
+    until_true("neither is behind", || async {
+        let behind = |members: Vec<serde_json::Value>| members.iter().all(|member| member["behind"] == 0);
+        behind(ada.node.api.members(&workspace).await) && behind(bob.node.api.members(&workspace).await)
+    })
+    .await;
+    for home in [&ada, &bob] {
+        assert!(!home.place.logged().contains("forks"), "a log forked");
+    }
+}
