@@ -62,8 +62,11 @@ pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String
     None
 }
 
+/// How much of each log a node holds, and the newest entry of its control log.
+type Held = (BTreeMap<LogId, u64>, OpId);
+
 /// How much of each log counts at a node, and the head of the control log.
-fn held(node: &Node) -> Result<Option<(BTreeMap<LogId, u64>, OpId)>, StoreError> {
+fn held(node: &Node) -> Result<Option<Held>, StoreError> {
     let view = node.store().view()?;
     let Some(space) = node.store().spaces().first().copied() else { return Ok(None) };
     let Some(control) = view.control(space) else { return Ok(None) };

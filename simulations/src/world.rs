@@ -152,7 +152,7 @@ impl Nodes {
         for machine in &self.machines {
             machine.start().await;
         }
-        let mut people: Vec<_> = self.machines.iter().map(|machine| person::arrive(machine)).collect();
+        let mut people: Vec<_> = self.machines.iter().map(person::arrive).collect();
         for (at, strike) in &timeline {
             let wait = at.saturating_sub(self.shared.beginning.elapsed_ms());
             self.shared.clock().sleep(Duration::from_millis(wait)).await;
