@@ -10,6 +10,7 @@
 //! opens a stream that carries nothing, and the opener opens a link on that connection.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{
         Arc,
@@ -119,9 +120,10 @@ impl Peer {
         }
     }
 
-    /// The connection for a link: a direct one if there is.
+    /// The connection for a link: a direct one if there is, and the newest of those. Of a node that was
+    /// killed and is back the older ones are dead, which shows only when they have been silent for long.
     fn best_connection(&self) -> Option<ConnectionId> {
-        self.connections.iter().min_by_key(|(_, way)| way.relayed).map(|(id, _)| *id)
+        self.connections.iter().min_by_key(|(id, way)| (way.relayed, Reverse(**id))).map(|(id, _)| *id)
     }
 
     fn pause(&mut self, opener: bool) {
@@ -336,5 +338,26 @@ impl Driver {
         if let Some(entry) = self.peers.get(&peer) {
             self.shared.set_connection(entry.node, entry.connection());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_protocol::identity::Identity;
+
+    use super::*;
+
+    #[test]
+    fn a_link_goes_over_the_newest_direct_connection() {
+        let mut peer = Peer::new(Identity::from_seed([1; 32]).node(), true, now());
+        let mut connect = |number, relayed| {
+            let way = Way { relayed, address: Multiaddr::empty(), dialled: true };
+            peer.connections.insert(ConnectionId::new_unchecked(number), way);
+            peer.best_connection()
+        };
+        assert_eq!(connect(1, true), Some(ConnectionId::new_unchecked(1)));
+        assert_eq!(connect(2, false), Some(ConnectionId::new_unchecked(2)));
+        assert_eq!(connect(3, false), Some(ConnectionId::new_unchecked(3)), "the node was restarted");
+        assert_eq!(connect(4, true), Some(ConnectionId::new_unchecked(3)));
     }
 }
