@@ -133,11 +133,40 @@ async fn when_the_home_cannot_be_reached_that_is_what_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_may_read_and_not_write_and_only_admins_invite() {
+async fn a_member_neither_invites_nor_removes() {
     let two = two().await;
     let (ticket, _) = two.invite(json!({ "role": "member" })).await;
-    two.guest.api.join(&ticket).await.expect(200);
+    let joined = two.guest.api.join(&ticket).await.expect(200);
+    assert_eq!(joined["role"], "member");
     let invites = format!("/node/v1/workspaces/{}/invites", two.workspace);
     two.guest.api.post(&invites, json!({})).await.expect(403);
     two.guest.api.remove(&two.workspace, &two.home.peer_id).await.expect(403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_reads_and_does_not_write() {
+    let two = two().await;
+    let (ticket, _) = two.invite(json!({ "role": "guest" })).await;
+    two.guest.api.join(&ticket).await.expect(200);
+    let asker = two.home.api.session(&two.workspace, "asker", "builders").await;
+    let said = [two.home.api.say(&two.workspace, &asker, "thread_open", "welcome").await];
+    two.guest.api.until_thread_holds(&two.workspace, "builders", "thread_open", &said).await;
+    let agents = format!("/node/v1/workspaces/{}/agents", two.workspace);
+    two.guest.api.post(&agents, json!({ "name": "talker" })).await.expect(201);
+    let sessions = format!("/node/v1/workspaces/{}/sessions", two.workspace);
+    let wish = json!({ "agent_name": "talker", "channel": "builders" });
+    two.guest.api.post(&sessions, wish).await.expect(403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_elsewhere_invites_and_removes_through_the_home() {
+    let two = two().await;
+    let (ticket, _) = two.invite(json!({ "role": "admin" })).await;
+    two.guest.api.join(&ticket).await.expect(200);
+    let ticket = two.guest.api.ticket(&two.workspace).await;
+    let at_eve = Place::new("eve");
+    let eve = at_eve.up().await;
+    eve.api.join(&ticket).await.expect(200);
+    two.guest.api.remove(&two.workspace, &eve.peer_id).await.expect(204);
+    assert!(!two.home.api.is_member(&two.workspace, &eve.peer_id).await);
 }
