@@ -33,7 +33,7 @@ const COMPLAINTS_MAX: usize = 20;
 /// What the nodes still differ in, as far as a glance shows.
 pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String> {
     let workspace = shared.ledger.workspace()?;
-    let mut first: Option<(BTreeMap<LogId, u64>, OpId)> = None;
+    let mut first: Option<Held> = None;
     let sessions = shared.ledger.sessions().len();
     for machine in machines {
         let index = machine.index();
@@ -63,7 +63,9 @@ pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String
 }
 
 /// How much of each log counts at a node, and the head of the control log.
-fn held(node: &Node) -> Result<Option<(BTreeMap<LogId, u64>, OpId)>, StoreError> {
+type Held = (BTreeMap<LogId, u64>, OpId);
+
+fn held(node: &Node) -> Result<Option<Held>, StoreError> {
     let view = node.store().view()?;
     let Some(space) = node.store().spaces().first().copied() else { return Ok(None) };
     let Some(control) = view.control(space) else { return Ok(None) };
