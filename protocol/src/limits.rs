@@ -117,9 +117,10 @@ pub const CONNECTIONS_IN_MAX: u32 = 64;
 pub const CONNECTIONS_OUT_MAX: u32 = 64;
 /// Connections being negotiated, each way.
 pub const CONNECTIONS_PENDING_MAX: u32 = 16;
-/// Connections with one peer: one each way, when both dial at once, and the same again while direct
-/// ones take over from relayed ones.
-pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Connections with one peer: one each way, when both dial at once, the same again while direct ones take
+/// over from relayed ones, and those of a peer that was killed and came back, which are noticed to be
+/// dead only after QUIC's idle timeout.
+pub const CONNECTIONS_PER_PEER_MAX: u32 = 12;
 /// Streams of one connection: a link, gossip both ways, questions, identify and ping, with room.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// How long a connection without any stream stays. Longer than any pause between two links.

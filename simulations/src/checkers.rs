@@ -33,7 +33,7 @@ const COMPLAINTS_MAX: usize = 20;
 /// What the nodes still differ in, as far as a glance shows.
 pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String> {
     let workspace = shared.ledger.workspace()?;
-    let mut first: Option<(BTreeMap<LogId, u64>, OpId)> = None;
+    let mut first: Option<Held> = None;
     let sessions = shared.ledger.sessions().len();
     for machine in machines {
         let index = machine.index();
@@ -62,10 +62,9 @@ pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String
     None
 }
 
-/// How much of each log a node holds, and the newest entry of its control log.
+/// How much of each log counts at a node, and the head of the control log.
 type Held = (BTreeMap<LogId, u64>, OpId);
 
-/// How much of each log counts at a node, and the head of the control log.
 fn held(node: &Node) -> Result<Option<Held>, StoreError> {
     let view = node.store().view()?;
     let Some(space) = node.store().spaces().first().copied() else { return Ok(None) };

@@ -152,7 +152,7 @@ impl Nodes {
         for machine in &self.machines {
             machine.start().await;
         }
-        let mut people: Vec<_> = self.machines.iter().map(person::arrive).collect();
+        let people: Vec<_> = self.machines.iter().map(person::arrive).collect();
         for (at, strike) in &timeline {
             let wait = at.saturating_sub(self.shared.beginning.elapsed_ms());
             self.shared.clock().sleep(Duration::from_millis(wait)).await;
@@ -161,7 +161,7 @@ impl Nodes {
         }
         self.shared.mesh.heal();
         self.shared.ledger.calm();
-        let settled = self.settle(&mut people).await;
+        let settled = self.settle(&people).await;
         let mut violations = self.shared.mesh.complaints();
         violations.extend(self.shared.mesh.bans());
         violations.extend(settled.err());
@@ -191,10 +191,10 @@ impl Nodes {
     }
 
     /// Waits until everybody has said everything and all nodes agree.
-    async fn settle(&self, people: &mut [person::Person]) -> Result<(), String> {
+    async fn settle(&self, people: &[person::Person]) -> Result<(), String> {
         let ends_ms = self.shared.beginning.elapsed_ms() + PEACE.as_millis() as u64;
         loop {
-            let busy = people.iter_mut().any(|person| !person.is_done());
+            let busy = people.iter().any(|person| !person.is_done());
             let differs = if busy {
                 Some("somebody still waits for an answer".to_owned())
             } else {

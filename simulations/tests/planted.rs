@@ -7,10 +7,8 @@ use muster_simulations::{
 
 /// The scenario of crashes with a bug in it.
 fn crashes(planted: Planted) -> Scenario {
-    let mut scenario = scenario::all()
-        .into_iter()
-        .find(|scenario| scenario.name == "crashes")
-        .expect("the scenario is shipped");
+    let scenario = scenario::all().into_iter().find(|scenario| scenario.name == "crashes");
+    let mut scenario = scenario.expect("there is a scenario of crashes");
     let Play::Nodes(plan) = &mut scenario.play else { panic!("its nodes are gone") };
     plan.planted = Some(planted);
     scenario

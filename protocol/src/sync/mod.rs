@@ -2,8 +2,10 @@
 //!
 //! Between two nodes there is one link, an ordered stream of [`Frame`]s. On it each side says hello, names
 //! the spaces whose control log says that the other is a member, brings the other's control log up to its
-//! own, and then the rest is *heights*: how much of each log a side holds durably. A space is never
-//! named to a node that our control log does not know for a member.
+//! own, and then the rest is *heights*: how much of each log a side holds durably. A space is
+//! named to a node only when our control log knows it for a member, or when it named the space first
+//! and says that its control log is longer: then it is told how long ours is, and nothing else, because
+//! it may be a member we have not heard of yet.
 //!
 //! * A node pushes its **own** log to every peer from where that peer says it is. A slow or sleeping
 //!   peer costs a cursor, not a queue.

@@ -97,7 +97,7 @@ impl Ledger {
         }
     }
 
-    /// The answer is: stored.
+    /// How many messages were acknowledged.
     pub fn taken(&self) -> u64 {
         self.book().said.values().filter(|said| matches!(said.told, Told::Taken(_))).count() as u64
     }

@@ -38,8 +38,8 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Whether everything was done and said. A person that failed is not done.
-    pub(super) fn is_done(&mut self) -> bool {
+    /// Whether everything was done and said, or given up: then the ledger says why.
+    pub(super) fn is_done(&self) -> bool {
         self.task.is_finished()
     }
 }

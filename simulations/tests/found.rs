@@ -1,0 +1,16 @@
+//! Seeds that once failed. What each of them found stands in its name; it must not come back.
+
+use muster_simulations::scenario;
+
+fn finds_nothing(name: &str, seed: u64) {
+    let scenario = scenario::all().into_iter().find(|scenario| scenario.name == name);
+    let scenario = scenario.expect("a scenario of this name");
+    assert_eq!(scenario.play(seed).violations, [""; 0]);
+}
+
+/// A restarted node had forgotten the times of others, and its clock was behind theirs.
+#[test]
+fn an_answer_given_after_a_restart_is_later_than_what_it_answers() {
+    finds_nothing("crashes", 4);
+    finds_nothing("partitions", 7);
+}
