@@ -13,7 +13,7 @@ pub enum Kind {
     Bool,
     /// A whole number, both bounds included.
     Number(i64, i64),
-    /// A name for people: one line, not blank, at most [`TEXT_CHARS_MAX`] characters.
+    /// A name for people: one line, not blank, at most `TEXT_CHARS_MAX` characters.
     Text,
     /// A channel's name, as N-4 has it.
     Channel,
