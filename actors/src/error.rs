@@ -3,7 +3,7 @@
 use muster_protocol::{
     control::Role,
     identity::NodeId,
-    network::{IdError, ProofError, Refusal},
+    network::{IdError, ProofError, Refusal, WorkRefusal},
     ticket::{JoinRefusal, TicketError},
 };
 use muster_storage::{NotTaken, StoreError};
@@ -89,7 +89,8 @@ unavailable!(
     CreateChannelError,
     StartSessionError,
     StopSessionError,
-    SendError
+    SendError,
+    ResolveRoomError
 );
 
 /// Why a workspace is not founded.
@@ -301,12 +302,41 @@ pub enum SendError {
     /// The id was used for another message.
     #[error("another message was sent under this id before")]
     IdConflict,
+    /// The rules of work (N-43 to N-48).
+    #[error(transparent)]
+    Work(#[from] WorkRefusal),
     /// Removed, or a guest.
     #[error("this node may not write in the workspace")]
     NotAMember,
     /// A kind or surface that this node does not carry yet.
     #[error("this node carries only `say` in threads")]
     NotCarried,
+    /// The Network door is switched off.
+    #[error("the network is switched off on this node; set network.enabled = true")]
+    Disabled,
+    /// See [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(Unavailable),
+}
+
+/// Why a direct room is not resolved (N-38).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveRoomError {
+    /// Not on this node.
+    #[error("this node is not in that workspace")]
+    UnknownWorkspace,
+    /// Not a local peer of the channel.
+    #[error("no session of this node that has that id is a peer of the channel")]
+    NotInChannel,
+    /// Nobody of that id is there now.
+    #[error("no such peer is visible in the channel now")]
+    TargetNotVisible,
+    /// A room has two peers (N-35).
+    #[error("a direct room has two different peers; this is the session's own")]
+    SamePeer,
+    /// Removed, or a guest.
+    #[error("this node may not write in the workspace")]
+    NotAMember,
     /// The Network door is switched off.
     #[error("the network is switched off on this node; set network.enabled = true")]
     Disabled,

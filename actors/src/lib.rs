@@ -33,7 +33,8 @@ pub use channel::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
     BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError,
-    RemoveMemberError, SendError, StartError, StartSessionError, StopSessionError, Unavailable,
+    RemoveMemberError, ResolveRoomError, SendError, StartError, StartSessionError, StopSessionError,
+    Unavailable,
 };
 pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState};
 pub use settings::{NetworkSettings, Settings};

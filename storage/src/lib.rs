@@ -54,6 +54,7 @@ mod schema;
 mod store;
 mod tables;
 mod void;
+mod work;
 mod writer;
 
 pub use append::Prepared;
@@ -66,8 +67,8 @@ pub use error::{OpenError, StoreError};
 pub use local::{NewSession, NotStarted};
 pub use messages::SendOutcome;
 pub use read::{
-    AgentRow, ChannelRow, EventRow, MemberRow, MessagePage, MessageRow, STOPPED_SESSIONS_SHOWN, SessionRow,
-    SessionState, SyncView, ThreadRow, UnknownCursor, View, WorkspaceRow,
+    AgentRow, ChannelRow, EventRow, MemberRow, MessagePage, MessageRow, RoomRow, STOPPED_SESSIONS_SHOWN,
+    SessionRow, SessionState, SyncView, ThreadRow, UnknownCursor, View, WorkspaceRow,
 };
 pub use schema::SCHEMA_VERSION;
 pub use store::{Disk, Options, Store};

@@ -161,10 +161,11 @@ impl Batch<'_> {
         at: At,
     ) -> Result<(), StoreError> {
         let (space, stream) = (control.space(), op.header().stream);
+        let number = self.space_number(space)?;
         let key = self.message_key(space, op.header(), envelope)?;
         match self.copy_that_counts(space, op.header(), envelope)? {
             Some((first, _)) if first < key => {
-                return self.put_message(&key, MessageRecord { at, stream, sequence: 0 });
+                return self.put_message(&key, MessageRecord { at, space: number, stream, sequence: 0 });
             }
             Some((second, record)) => {
                 self.take_back(space, record)?;
@@ -173,7 +174,7 @@ impl Batch<'_> {
             None => {}
         }
         let sequence = self.count_message(space, op, envelope, at)?;
-        self.put_message(&key, MessageRecord { at, stream, sequence })
+        self.put_message(&key, MessageRecord { at, space: number, stream, sequence })
     }
 
     /// Lets a message count; answers with its place in the timeline.
@@ -271,7 +272,7 @@ impl Batch<'_> {
     }
 
     pub(crate) fn leave_recent(&mut self, stream: StreamId, record: &ThreadRecord) -> Result<(), StoreError> {
-        let key = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
+        let key = tables::recent_key(stream.0, record.last_activity_s, &record.thread_id);
         self.thread_recent.remove(key.as_slice())?;
         Ok(())
     }
@@ -282,7 +283,7 @@ impl Batch<'_> {
         thread: Short,
         record: &ThreadRecord,
     ) -> Result<(), StoreError> {
-        let key = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
+        let key = tables::recent_key(stream.0, record.last_activity_s, &record.thread_id);
         self.thread_recent.insert(key.as_slice(), &thread)?;
         Ok(())
     }

@@ -5,7 +5,8 @@
 use muster_protocol::{
     cbor::Bytes,
     clock::Hlc,
-    ids::{OpId, StreamId},
+    identity::NodeId,
+    ids::{OpId, SpaceId, StreamId},
     log::Head,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -80,6 +81,9 @@ pub(crate) struct ChannelRecord {
     pub(crate) kinds: [u64; 6],
     pub(crate) participants: u64,
     pub(crate) threads: u64,
+    pub(crate) rooms: u64,
+    /// Work in its threads and rooms that has not ended.
+    pub(crate) open_work: u64,
     pub(crate) last_activity_s: u64,
     pub(crate) last_preview: String,
     /// Rank of the message the two above come from; empty when there is none.
@@ -98,6 +102,8 @@ impl ChannelRecord {
             kinds: [0; 6],
             participants: 0,
             threads: 0,
+            rooms: 0,
+            open_work: 0,
             last_activity_s: 0,
             last_preview: String::new(),
             last_rank: Bytes(Vec::new()),
@@ -124,6 +130,7 @@ pub(crate) struct ThreadRecord {
     /// None left means that it is gone.
     pub(crate) messages: u64,
     pub(crate) participants: u64,
+    pub(crate) open_work: u64,
     pub(crate) last_activity_s: u64,
     pub(crate) last_preview: String,
     /// Rank of the newest message.
@@ -141,6 +148,7 @@ impl ThreadRecord {
             opened_s: 0,
             messages: 0,
             participants: 0,
+            open_work: 0,
             last_activity_s: 0,
             last_preview: String::new(),
             last_rank: Bytes(Vec::new()),
@@ -148,10 +156,60 @@ impl ThreadRecord {
     }
 }
 
+/// A direct room.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct RoomRecord {
+    pub(crate) direct_id: String,
+    pub(crate) channel: String,
+    pub(crate) peer_a: String,
+    pub(crate) peer_b: String,
+    /// Number of the pair space it rests in.
+    pub(crate) space: u32,
+    pub(crate) opened_s: u64,
+    pub(crate) messages: u64,
+    pub(crate) open_work: u64,
+    pub(crate) last_activity_s: u64,
+    pub(crate) last_preview: String,
+}
+
+/// A pair space: what it is derived from, besides this node.
+#[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct PairRow {
+    pub(crate) workspace: SpaceId,
+    pub(crate) other: NodeId,
+}
+
+/// Work as it stands. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct WorkRow {
+    pub(crate) work_id: String,
+    pub(crate) workspace: String,
+    pub(crate) channel: String,
+    /// Of a thread, else of a direct room.
+    pub(crate) thread: bool,
+    pub(crate) container: String,
+    pub(crate) opened_by: String,
+    pub(crate) target: String,
+    pub(crate) state: String,
+    pub(crate) opened_s: i64,
+    pub(crate) last_activity_s: i64,
+    /// One or none.
+    pub(crate) terminal_s: Vec<i64>,
+}
+
+/// A message about work, and how the work stood after it: not at all before it was opened.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct WorkStep {
+    pub(crate) at: At,
+    pub(crate) after: Vec<WorkRow>,
+}
+
 /// Where a message is. Of several that one sender sent with one id, the first in people's order counts.
 #[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
 pub(crate) struct MessageRecord {
     pub(crate) at: At,
+    /// Number of its space.
+    pub(crate) space: u32,
     pub(crate) stream: StreamId,
     /// Its place in the stream's timeline; zero when it repeats another and has none.
     pub(crate) sequence: u64,

@@ -16,13 +16,18 @@
 //! | `timeline` | stream, sequence | where the operation is, void or not |
 //! | `threads` | stream, thread key | a thread and its counters |
 //! | `openings` | stream, rank | where the operation is that opened the channel |
-//! | `order` | thread key or stream, rank | sequence: a thread's messages, a channel's public ones, in people's order |
+//! | `order` | thread key or stream, maybe with a filter; rank | sequence: messages of a thread, of a room, public ones of a channel, in people's order |
 //! | `thread_recent` | stream, newest first, thread id | thread key |
 //! | `participants` | thread key or stream, peer | in how many messages it spoke or was spoken to |
-//! | `messages` | space number, message id, local or not, sender, rank | where the message is |
+//! | `messages` | workspace's number, message id, local or not, sender, rank | where the message is |
 //! | `agents`, `sessions` | space number, name or id | an agent, a session of this node |
 //! | `session_order` | space number, at work or stopped, oldest or newest first | nothing: the order of sessions |
 //! | `inbox` | session, arrival | sequence of a waiting message |
+//! | `pairs` | space number | of a pair space: its workspace's space and the other node |
+//! | `rooms` | workspace's number, direct id | a direct room and its counters |
+//! | `room_recent` | channel's stream, or channel and peer; newest first, direct id | the room's key |
+//! | `works` | workspace's number, work id, space number | work as it stands |
+//! | `work_order` | work, rank | a message about it, and how the work stood after it |
 //! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
 //!
@@ -58,6 +63,11 @@ pub(crate) const AGENTS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::ne
 pub(crate) const SESSIONS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("sessions");
 pub(crate) const SESSION_ORDER: TableDefinition<&[u8; 29], ()> = TableDefinition::new("session_order");
 pub(crate) const INBOX: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("inbox");
+pub(crate) const PAIRS: TableDefinition<u32, Bytes> = TableDefinition::new("pairs");
+pub(crate) const ROOMS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("rooms");
+pub(crate) const ROOM_RECENT: TableDefinition<Bytes, &[u8; 20]> = TableDefinition::new("room_recent");
+pub(crate) const WORKS: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("works");
+pub(crate) const WORK_ORDER: TableDefinition<&[u8; 72], Bytes> = TableDefinition::new("work_order");
 pub(crate) const ADDRESSES: TableDefinition<&[u8; 32], Bytes> = TableDefinition::new("addresses");
 pub(crate) const JOURNAL: TableDefinition<u64, Bytes> = TableDefinition::new("journal");
 
@@ -83,6 +93,11 @@ macro_rules! all_tables {
             $do($($argument,)* $crate::tables::SESSIONS)?,
             $do($($argument,)* $crate::tables::SESSION_ORDER)?,
             $do($($argument,)* $crate::tables::INBOX)?,
+            $do($($argument,)* $crate::tables::PAIRS)?,
+            $do($($argument,)* $crate::tables::ROOMS)?,
+            $do($($argument,)* $crate::tables::ROOM_RECENT)?,
+            $do($($argument,)* $crate::tables::WORKS)?,
+            $do($($argument,)* $crate::tables::WORK_ORDER)?,
             $do($($argument,)* $crate::tables::ADDRESSES)?,
             $do($($argument,)* $crate::tables::JOURNAL)?,
         ]
@@ -205,7 +220,36 @@ pub(crate) fn ordered_session(entry: &[u8; 29]) -> [u8; 20] {
     key!(20: &entry[..4], &entry[13..])
 }
 
-/// Newest first, ties by ascending thread id (N-106).
-pub(crate) fn recent_key(stream: StreamId, active_s: u64, thread_id: &str) -> Vec<u8> {
-    [&stream.0[..], &(u64::MAX - active_s).to_be_bytes(), thread_id.as_bytes()].concat()
+/// Newest first, ties by ascending id (N-106), inside the threads of a channel, its rooms, or its rooms of one peer.
+pub(crate) fn recent_key(of: Short, active_s: u64, id: &str) -> Vec<u8> {
+    [&of[..], &(u64::MAX - active_s).to_be_bytes(), id.as_bytes()].concat()
+}
+
+/// The rooms of one peer in a channel.
+pub(crate) fn rooms_of(channel: StreamId, peer: &str) -> Short {
+    short(&channel.0, peer)
+}
+
+/// Key of a direct room. Its id is made of its workspace, channel and pair, so it is unique.
+pub(crate) fn room_key(workspace: u32, direct_id: &str) -> [u8; 20] {
+    named_key(workspace, short(b"room", direct_id))
+}
+
+/// Key of work. Nodes that do not see each other's work may open it under one id, once in each space.
+pub(crate) fn work_key(workspace: u32, work_id: &str, space: u32) -> [u8; 24] {
+    key!(24: workspace.to_be_bytes(), short(b"work", work_id), space.to_be_bytes())
+}
+
+/// What the messages about a work are ordered under.
+pub(crate) fn work_of(space: u32, work_id: &str) -> Short {
+    short(&space.to_be_bytes(), work_id)
+}
+
+/// The messages of a thread or room that a filter keeps (N-109).
+pub(crate) fn filtered(of: Short, kind: Option<&str>, work: Option<&str>) -> Short {
+    match (kind, work) {
+        (None, None) => of,
+        // No kind has a slash in it, so no filter reads as another.
+        (kind, work) => short(&of, &format!("{}/{}", kind.unwrap_or_default(), work.unwrap_or_default())),
+    }
 }

@@ -79,7 +79,7 @@ impl Batch<'_> {
 
     /// Takes back all that a counted message changed, but for its record.
     pub(crate) fn take_back(&mut self, space: SpaceId, record: MessageRecord) -> Result<(), StoreError> {
-        let MessageRecord { at, stream, sequence } = record;
+        let MessageRecord { at, space: _, stream, sequence } = record;
         let (envelope, op) = self.envelope_at(at)?;
         let rank = tables::rank(op.header());
         let row = TimelineRow { at, void: true, session: String::new() };

@@ -3,9 +3,12 @@
 //! A view is a read transaction. It sees exactly one commit's state, never waits for a write, and costs
 //! what it reads: no call here walks a history.
 
+mod messages;
 mod network;
 mod node;
+mod rooms;
 mod sync;
+mod works;
 
 use std::sync::{Arc, Mutex};
 
@@ -17,11 +20,10 @@ use muster_protocol::{
 };
 use redb::ReadTransaction;
 
-pub use network::{
-    ChannelRow, MessagePage, MessageRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, ThreadRow,
-    UnknownCursor,
-};
+pub use messages::{MessagePage, MessageRow};
+pub use network::{ChannelRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, ThreadRow, UnknownCursor};
 pub use node::{AgentRow, EventRow, MemberRow, WorkspaceRow};
+pub use rooms::RoomRow;
 pub use sync::SyncView;
 
 use crate::{

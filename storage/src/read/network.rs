@@ -1,17 +1,16 @@
-//! Channels, threads, messages, sessions and inboxes of the Network door.
+//! Channels, threads, sessions and inboxes of the Network door.
 
 use super::{View, WorkspaceRow};
 use crate::{
     StoreError,
     batch::{inbox_of, session_key},
     messages::{kind_counts, thread_key},
-    rows::{self, ChannelRecord, InboxRecord, MessageRecord, SessionRecord, ThreadRecord, TimelineRow},
+    rows::{self, ChannelRecord, InboxRecord, SessionRecord, ThreadRecord},
     tables::{self, Short},
 };
 use muster_protocol::{
-    identity::NodeId,
     ids::StreamId,
-    network::{ChannelName, Envelope, Kind, PeerName, ThreadId, WorkId},
+    network::{ChannelName, Envelope, Kind, PeerName, ThreadId},
 };
 
 /// A channel with its counters (N-114).
@@ -37,6 +36,10 @@ pub struct ChannelRow {
     pub kind_counts: Vec<(Kind, u64)>,
     /// Threads with at least one message.
     pub threads: u64,
+    /// Direct rooms of peers of this node.
+    pub rooms: u64,
+    /// Work in its threads and rooms that has not ended.
+    pub open_work: u64,
 }
 
 /// A thread (N-105).
@@ -62,40 +65,10 @@ pub struct ThreadRow {
     pub message_count: u64,
     /// Distinct senders.
     pub participant_count: u64,
+    /// Its work that has not ended (N-52).
+    pub open_work_count: u64,
     /// The newest message's preview.
     pub last_message_preview: String,
-}
-
-/// A message as this node sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MessageRow {
-    /// The message.
-    pub envelope: Envelope,
-    /// Its place in its channel's timeline on this node: dense, from 1, never changed.
-    pub sequence: u64,
-    /// Whether a session of this node sent it.
-    pub local: bool,
-    /// The session of this node that sent it, or the first that received it.
-    pub session_id: Option<String>,
-    /// The node that signed it.
-    pub author: NodeId,
-    /// The author's time, Unix milliseconds.
-    pub at_ms: u64,
-}
-
-/// Which messages of a thread to read.
-#[derive(Debug, Clone, Default)]
-pub struct MessagePage {
-    /// The ones nearest in front of this message.
-    pub before: Option<String>,
-    /// The ones following this message.
-    pub after: Option<String>,
-    /// Of this kind only.
-    pub kind: Option<Kind>,
-    /// Of this work only.
-    pub work: Option<WorkId>,
-    /// At most so many.
-    pub limit: usize,
 }
 
 /// How many stopped sessions a list shows besides those at work: enough to look back, and no list grows with
@@ -141,7 +114,7 @@ pub struct SessionRow {
     pub waiting: u64,
 }
 
-fn some(text: String) -> Option<String> {
+pub(super) fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
@@ -189,7 +162,7 @@ impl View {
             let Some(record) = self.thread_record(stream, thread_key(stream, after))? else {
                 return Ok(Err(UnknownCursor));
             };
-            from = tables::recent_key(stream, record.last_activity_s, &record.thread_id);
+            from = tables::recent_key(stream.0, record.last_activity_s, &record.thread_id);
             from.push(0); // the key right behind it
         }
         let to = [&stream.0[..], &[0xff; 16]].concat();
@@ -221,118 +194,6 @@ impl View {
         let row = self.txn.open_table(tables::THREADS)?.get(&tables::pair_key(stream.0, key))?;
         let record: Option<ThreadRecord> = row.map(|row| rows::read(row.value())).transpose()?;
         Ok(record.filter(|record| record.messages > 0))
-    }
-
-    /// Messages of a thread in people's order: by time, then author (see `ARCHITECTURE.md` on N-110). An
-    /// unknown thread has none.
-    pub fn thread_messages(
-        &self,
-        workspace: &WorkspaceRow,
-        channel: &ChannelName,
-        id: &ThreadId,
-        page: &MessagePage,
-    ) -> Result<Result<Vec<MessageRow>, UnknownCursor>, StoreError> {
-        let stream = StreamId::channel(workspace.space, channel.as_str());
-        let thread = thread_key(stream, id);
-        let (mut low, high) = tables::order_range(thread).into_inner();
-        let cursor = |id: &String| self.order_of(workspace, stream, thread, id, page);
-        let order = self.txn.open_table(tables::ORDER)?;
-        let mut messages = Vec::new();
-        if let Some(before) = &page.before {
-            let Some(cursor) = cursor(before)? else { return Ok(Err(UnknownCursor)) };
-            for entry in order.range::<&[u8; 72]>(&low..&cursor)?.rev() {
-                if messages.len() == page.limit {
-                    break;
-                }
-                messages.extend(self.message(stream, entry?.1.value())?.filter(|row| matches(row, page)));
-            }
-            messages.reverse();
-            return Ok(Ok(messages));
-        }
-        if let Some(after) = &page.after {
-            let Some(cursor) = cursor(after)? else { return Ok(Err(UnknownCursor)) };
-            low = cursor;
-        }
-        for entry in order.range::<&[u8; 72]>(&low..=&high)? {
-            if messages.len() == page.limit {
-                break;
-            }
-            let (key, sequence) = entry?;
-            if page.after.is_some() && *key.value() == low {
-                continue; // the cursor itself
-            }
-            messages.extend(self.message(stream, sequence.value())?.filter(|row| matches(row, page)));
-        }
-        Ok(Ok(messages))
-    }
-
-    /// The place of a message in a thread's order, if it is there and fits the filters.
-    fn order_of(
-        &self,
-        workspace: &WorkspaceRow,
-        stream: StreamId,
-        thread: Short,
-        id: &str,
-        page: &MessagePage,
-    ) -> Result<Option<[u8; 72]>, StoreError> {
-        let range = tables::message_range(self.number(workspace.space)?, id);
-        let order = self.txn.open_table(tables::ORDER)?;
-        for entry in self.txn.open_table(tables::MESSAGES)?.range::<&[u8; 93]>(range.start()..=range.end())? {
-            let (key, row) = entry?;
-            let record: MessageRecord = rows::read(row.value())?;
-            let key = tables::order_key(thread, &tables::message_rank(key.value()));
-            if record.sequence > 0
-                && order.get(&key)?.is_some()
-                && self.message(stream, record.sequence)?.is_some_and(|row| matches(&row, page))
-            {
-                return Ok(Some(key));
-            }
-        }
-        Ok(None)
-    }
-
-    fn timeline_row(&self, stream: StreamId, sequence: u64) -> Result<Option<TimelineRow>, StoreError> {
-        let row = self.txn.open_table(tables::TIMELINE)?.get(&tables::timeline_key(stream, sequence))?;
-        row.map(|row| rows::read(row.value())).transpose()
-    }
-
-    fn message(&self, stream: StreamId, sequence: u64) -> Result<Option<MessageRow>, StoreError> {
-        let Some(row) = self.timeline_row(stream, sequence)? else { return Ok(None) };
-        if row.void {
-            return Ok(None);
-        }
-        let op = self.op(row.at)?;
-        let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(None) };
-        let author = op.header().author;
-        Ok(Some(MessageRow {
-            envelope,
-            sequence,
-            local: author == self.node,
-            session_id: some(row.session),
-            author,
-            at_ms: op.header().hlc.ms(),
-        }))
-    }
-
-    /// A channel's timeline as this node stored it, from `after` on: sequence, message or void.
-    pub fn timeline(
-        &self,
-        workspace: &WorkspaceRow,
-        channel: &ChannelName,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Option<MessageRow>)>, StoreError> {
-        let stream = StreamId::channel(workspace.space, channel.as_str());
-        let (from, to) =
-            (tables::timeline_key(stream, after.saturating_add(1)), tables::timeline_key(stream, u64::MAX));
-        let mut places = Vec::new();
-        for entry in self.txn.open_table(tables::TIMELINE)?.range::<&[u8; 24]>(&from..=&to)?.take(limit) {
-            let mut sequence = [0; 8];
-            sequence.copy_from_slice(&entry?.0.value()[16..]);
-            let sequence = u64::from_be_bytes(sequence);
-            places.push((sequence, self.message(stream, sequence)?));
-        }
-        Ok(places)
     }
 
     /// The sessions of this node in a workspace: those at work, oldest first, then the
@@ -412,12 +273,7 @@ impl View {
     }
 }
 
-fn matches(row: &MessageRow, page: &MessagePage) -> bool {
-    page.kind.is_none_or(|kind| row.envelope.kind == kind)
-        && page.work.as_ref().is_none_or(|work| row.envelope.work_id.as_ref() == Some(work))
-}
-
-fn damaged_name<E>(_: E) -> StoreError {
+pub(super) fn damaged_name<E>(_: E) -> StoreError {
     StoreError::Damaged("a stored name is outside its grammar")
 }
 
@@ -434,6 +290,8 @@ fn channel_row(record: ChannelRecord) -> Result<ChannelRow, StoreError> {
         last_message_preview: record.last_preview,
         kind_counts,
         threads: record.threads,
+        rooms: record.rooms,
+        open_work: record.open_work,
     })
 }
 
@@ -450,6 +308,7 @@ fn thread_row(record: ThreadRecord, channel: &ChannelName) -> Result<ThreadRow, 
         last_activity_ms: record.last_activity_s * 1000,
         message_count: record.messages,
         participant_count: record.participants,
+        open_work_count: record.open_work,
         last_message_preview: record.last_preview,
     })
 }
