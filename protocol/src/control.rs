@@ -9,6 +9,8 @@
 //! A log that was cut is closed for good; a node that is let in again writes a new one (research p2p
 //! §2.7).
 
+mod pair;
+
 use std::collections::BTreeMap;
 
 use serde_tuple::{Deserialize_tuple, Serialize_tuple};
@@ -277,7 +279,7 @@ pub enum ControlError {
     /// Signed by another node than the home.
     #[error("only the home of a workspace writes its control log")]
     NotTheHome,
-    /// Another space, or not of a control kind.
+    /// Another space, or one without a control log, or not of a control kind.
     #[error("this operation does not belong to this control log")]
     Foreign,
     /// Not the next height.
@@ -319,6 +321,8 @@ pub struct ControlState {
     head: OpId,
     members: BTreeMap<NodeId, Member>,
     invites: BTreeMap<[u8; 16], InviteState>,
+    /// The two nodes of a pair space, low first.
+    pair: Option<(NodeId, NodeId)>,
 }
 
 impl ControlState {
@@ -344,6 +348,7 @@ impl ControlState {
             height: 1,
             head: op.id(),
             invites: BTreeMap::new(),
+            pair: None,
         })
     }
 
@@ -351,7 +356,8 @@ impl ControlState {
     /// removes somebody who is not there) is taken and has no effect: all nodes must agree on heights.
     pub fn apply(&mut self, op: &Operation) -> Result<Entry, ControlError> {
         let header = op.header();
-        if header.space != self.space || !header.kind.is_control() || header.incarnation != 0 {
+        let is_entry = header.kind.is_control() && header.incarnation == 0;
+        if header.space != self.space || self.pair.is_some() || !is_entry {
             return Err(ControlError::Foreign);
         }
         if header.author != self.home() {
@@ -446,12 +452,12 @@ impl ControlState {
         self.space
     }
 
-    /// How the workspace began.
+    /// How the workspace began; also that of a pair space.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
     }
 
-    /// The node that decides.
+    /// The node that decides; in a pair space nobody does, and this is the workspace's home.
     pub fn home(&self) -> NodeId {
         self.genesis.founder
     }
@@ -499,7 +505,8 @@ impl ControlState {
     /// How the operation `seq` of a log stands that cites `control_height`.
     pub fn standing(&self, log: &LogId, seq: u64, control_height: u64) -> Standing {
         if control_height > self.height {
-            return Standing::Ahead;
+            // The state of a pair space never grows: what cites more would be asked for again for ever.
+            return if self.pair.is_some() { Standing::Stranger } else { Standing::Ahead };
         }
         let Some(member) = self.members.get(&log.author) else { return Standing::Stranger };
         for stay in &member.stays {

@@ -59,7 +59,8 @@ macro_rules! byte_id {
 }
 
 byte_id!(
-    /// A space: the hash of its genesis, so nobody can claim one that is not theirs.
+    /// A space. That of a workspace is the hash of its genesis, so nobody can claim one that is not theirs;
+    /// that of two of its nodes see [`SpaceId::pair`].
     SpaceId, 32, Bytes32
 );
 byte_id!(
@@ -74,6 +75,16 @@ byte_id!(
     /// One life of a store. Cursors carry it: after a rebuild an old cursor is refused, not misread.
     StoreId, 16, Bytes16
 );
+
+impl SpaceId {
+    /// The *pair space* of two nodes in a workspace: what they say only to each other rests there (N-33). Both come
+    /// to the same one, in whatever order they are named, and nobody has to announce it. Two sessions of one node
+    /// talk in that node's pair space with itself.
+    pub fn pair(workspace: SpaceId, one: NodeId, other: NodeId) -> Self {
+        let (low, high) = (one.min(other), one.max(other));
+        Self(hash("muster/space/pair/v1", &[&workspace.0, low.as_bytes(), high.as_bytes()]))
+    }
+}
 
 impl OpId {
     /// What the first operation of a log names as its predecessor.
@@ -184,6 +195,22 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!(id.to_string().starts_with("ws_01"));
         assert!("ws_nope".parse::<WorkspaceId>().is_err());
+    }
+
+    #[test]
+    fn a_pair_space_is_the_same_from_both_ends_and_its_id_never_changes_n33() {
+        let node = |seed| crate::identity::Identity::from_seed([seed; 32]).node();
+        let (workspace, ada, bob) = (SpaceId([7; 32]), node(1), node(2));
+        let pair = SpaceId::pair(workspace, ada, bob);
+        assert_eq!(pair, SpaceId::pair(workspace, bob, ada));
+        let others = [
+            SpaceId::pair(SpaceId([8; 32]), ada, bob),
+            SpaceId::pair(workspace, ada, node(3)),
+            SpaceId::pair(workspace, ada, ada),
+            workspace,
+        ];
+        assert!(!others.contains(&pair));
+        insta::assert_snapshot!(format!("{pair}\n{}", SpaceId::pair(workspace, ada, ada)));
     }
 
     #[test]

@@ -46,6 +46,8 @@ impl Kind {
     pub const ENVELOPE: Kind = Kind(100);
     /// A channel was opened, or its purpose replaced.
     pub const CHANNEL: Kind = Kind(101);
+    /// A direct room was opened before anything was said in it.
+    pub const DIRECT_ROOM: Kind = Kind(102);
 
     /// Whether operations of this kind belong to the control log.
     pub fn is_control(self) -> bool {

@@ -174,7 +174,7 @@ impl Batch<'_> {
         match content {
             Content::Envelope(envelope) => self.apply_envelope(control, op, &envelope, at),
             Content::Channel(name, _) => self.apply_channel(control, op, &name, at),
-            Content::Void(_) => Ok(()),
+            Content::Room(_) | Content::Void(_) => Ok(()),
         }
     }
 

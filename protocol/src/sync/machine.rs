@@ -84,11 +84,6 @@ impl Machine {
         }
     }
 
-    /// The spaces both sides share on this link.
-    pub fn spaces(&self) -> impl Iterator<Item = SpaceId> + '_ {
-        self.shared.keys().copied()
-    }
-
     /// Whether [`Input::Writable`] would tell it anything: frames of operations were handed out.
     pub fn awaits_writable(&self) -> bool {
         self.ahead > 0
