@@ -138,7 +138,8 @@ pub enum Output {
         /// For [`Report::bytes`].
         bytes: u64,
     },
-    /// The peer told durable heights; those of our own logs are its acknowledgement.
+    /// The peer told durable heights; those of our own logs are its acknowledgement. It may name logs we do not
+    /// have, also in a pair space of which we hold nothing yet.
     PeerHeights {
         /// In which space.
         space: SpaceId,
