@@ -327,3 +327,16 @@ fn the_bytes_of_an_opened_room_never_change() {
     assert_eq!(cbor::decode(&bytes, limits::BODY_BYTES_MAX), Ok(opened));
     insta::assert_snapshot!(data_encoding::HEXLOWER.encode(&bytes));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_are_read_as_anything_where_they_mean_nothing(
+        body in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..200),
+        kind in 100..110u16,
+    ) {
+        for control in [workspace_state(), pair(ADA, BOB), pair(ADA, ADA)] {
+            let op = op(ADA, &control, Kind(kind), builders(&control), body.clone());
+            proptest::prop_assert!(matches!(Content::read(&op, &control), Content::Void(_)));
+        }
+    }
+}
