@@ -38,6 +38,10 @@ pub struct NetworkCounters {
     pub handoff_tagged: u64,
     /// Messages stored.
     pub conversation_messages: u64,
+    /// State changes of work (N-125).
+    pub work_transitions: u64,
+    /// Direct rooms resolved, new or not (N-126).
+    pub direct_resolves: u64,
 }
 
 #[derive(Default)]
