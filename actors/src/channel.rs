@@ -192,7 +192,7 @@ impl Place {
         let port = reply.clone();
         let taken = self.context.store.write(
             self.context.wall_ms(),
-            move |batch| batch.send(space, &envelope, json),
+            move |batch| batch.send(space, None, &envelope, json),
             move |outcome| {
                 if let Some(reply) = lock(&port).take() {
                     answer(reply, sent_result(sent, outcome));

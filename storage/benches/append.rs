@@ -59,7 +59,7 @@ fn send_all(node: &Node, space: SpaceId, envelopes: Vec<Envelope>) {
     let now_ms = node.tick();
     for envelope in envelopes {
         let (reply, json) = (reply.clone(), envelope.to_json().unwrap());
-        let work = move |batch: &mut Batch<'_>| batch.send(space, &envelope, json);
+        let work = move |batch: &mut Batch<'_>| batch.send(space, None, &envelope, json);
         node.store.write(now_ms, work, move |outcome| reply.send(outcome).unwrap()).unwrap();
     }
     drop(reply);

@@ -174,7 +174,8 @@ impl Batch<'_> {
         match content {
             Content::Envelope(envelope) => self.apply_envelope(control, op, &envelope, at),
             Content::Channel(name, _) => self.apply_channel(control, op, &name, at),
-            Content::Room(_) | Content::Void(_) => Ok(()),
+            Content::Room(room) => self.apply_room(control, op, &room, at),
+            Content::Void(void) => self.reject_void(control.space(), op, void),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use muster_protocol::{
     clock::HlcClock,
-    control::ControlState,
+    control::{ControlState, Role},
     identity::{Identity, NodeId},
     ids::{LogId, SpaceId, StreamId, hash},
     network::PeerName,
@@ -19,7 +19,7 @@ use crate::{
     StoreError,
     append::capped,
     changes::Changes,
-    rows::{self, ChannelRecord, JournalRecord, LogRow, SessionRecord, ThreadRecord},
+    rows::{self, ChannelRecord, JournalRecord, LogRow, PairRow, RoomRecord, SessionRecord, ThreadRecord},
     schema,
     tables::{self, Short},
 };
@@ -33,6 +33,13 @@ pub(crate) struct LocalPeer {
     pub(crate) peer: PeerName,
 }
 
+/// A pair space of this node (see [`ControlState::pair`]).
+#[derive(Debug, Clone)]
+pub(crate) struct PairSpace {
+    pub(crate) workspace: SpaceId,
+    pub(crate) control: Arc<ControlState>,
+}
+
 /// What the writer knows without reading: a function of the store's content, made when it is opened.
 pub(crate) struct Memory {
     pub(crate) identity: Arc<Identity>,
@@ -43,7 +50,9 @@ pub(crate) struct Memory {
     /// Random bytes of this opening of the store.
     pub(crate) fresh: [u8; 24],
     pub(crate) clock: HlcClock,
+    /// Of workspaces.
     pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
+    pub(crate) pairs: BTreeMap<SpaceId, PairSpace>,
     pub(crate) space_numbers: BTreeMap<SpaceId, u32>,
     pub(crate) log_next: u32,
     pub(crate) journal_next: u64,
@@ -78,11 +87,16 @@ pub struct Batch<'t> {
     pub(crate) agents: Table<'t, &'static [u8; 20], Bytes>,
     pub(crate) session_order: Table<'t, &'static [u8; 29], ()>,
     pub(crate) inbox: Table<'t, &'static [u8; 24], Bytes>,
+    pub(crate) pairs: Table<'t, u32, Bytes>,
+    pub(crate) room_recent: Table<'t, Bytes, &'static [u8; 20]>,
+    pub(crate) works: Table<'t, &'static [u8; 24], Bytes>,
+    pub(crate) work_order: Table<'t, &'static [u8; 72], Bytes>,
     pub(crate) addresses: Table<'t, &'static [u8; 32], Bytes>,
     journal: Table<'t, u64, Bytes>,
     logs: Cached<'t, 44, LogRow>,
     channels: Cached<'t, 20, ChannelRecord>,
     threads: Cached<'t, 32, ThreadRecord>,
+    rooms: Cached<'t, 20, RoomRecord>,
     sessions: Cached<'t, 20, SessionRecord>,
 }
 
@@ -106,11 +120,16 @@ impl<'t> Batch<'t> {
             agents: txn.open_table(tables::AGENTS)?,
             session_order: txn.open_table(tables::SESSION_ORDER)?,
             inbox: txn.open_table(tables::INBOX)?,
+            pairs: txn.open_table(tables::PAIRS)?,
+            room_recent: txn.open_table(tables::ROOM_RECENT)?,
+            works: txn.open_table(tables::WORKS)?,
+            work_order: txn.open_table(tables::WORK_ORDER)?,
             addresses: txn.open_table(tables::ADDRESSES)?,
             journal: txn.open_table(tables::JOURNAL)?,
             logs: Cached::new(txn.open_table(tables::LOGS)?),
             channels: Cached::new(txn.open_table(tables::CHANNELS)?),
             threads: Cached::new(txn.open_table(tables::THREADS)?),
+            rooms: Cached::new(txn.open_table(tables::ROOMS)?),
             sessions: Cached::new(txn.open_table(tables::SESSIONS)?),
         })
     }
@@ -121,6 +140,7 @@ impl<'t> Batch<'t> {
         self.logs.flush()?;
         self.channels.flush()?;
         self.threads.flush()?;
+        self.rooms.flush()?;
         self.sessions.flush()?;
         self.changes.last_event = self.memory.journal_next - 1;
         Ok(self.changes)
@@ -145,6 +165,11 @@ impl<'t> Batch<'t> {
         self.memory.now_ms
     }
 
+    /// The same in whole seconds, as envelopes count.
+    pub(crate) fn now_s(&self) -> i64 {
+        i64::try_from(self.memory.now_ms / 1000).unwrap_or(i64::MAX)
+    }
+
     /// This node.
     pub fn me(&self) -> NodeId {
         self.memory.identity.node()
@@ -152,7 +177,42 @@ impl<'t> Batch<'t> {
 
     /// The control state of a space, this batch's own entries included.
     pub fn control_state(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        self.memory.controls.get(&space).cloned()
+        let pair = || self.memory.pairs.get(&space).map(|pair| &pair.control);
+        self.memory.controls.get(&space).or_else(pair).cloned()
+    }
+
+    /// The space of the workspace that a space belongs to: of a pair space its workspace's, else itself.
+    pub(crate) fn workspace_of(&self, space: SpaceId) -> SpaceId {
+        self.memory.pairs.get(&space).map_or(space, |pair| pair.workspace)
+    }
+
+    /// Whether this node may write in a workspace now, to all or to one.
+    pub(crate) fn may_write(&self, workspace: SpaceId) -> bool {
+        let control = self.memory.controls.get(&workspace);
+        control.and_then(|control| control.role(self.me())).is_some_and(Role::writes)
+    }
+
+    /// The pair space of this node and another in a workspace, begun if need be. `None` when this store does
+    /// not hold the workspace. Idempotent.
+    pub fn begin_pair(&mut self, workspace: SpaceId, other: NodeId) -> Result<Option<SpaceId>, StoreError> {
+        let Some(control) = self.memory.controls.get(&workspace) else { return Ok(None) };
+        let space = SpaceId::pair(workspace, self.me(), other);
+        if self.memory.pairs.contains_key(&space) {
+            return Ok(Some(space));
+        }
+        let control = Arc::new(ControlState::pair(control, self.me(), other));
+        let number = self.new_space_number(space)?;
+        self.pairs.insert(number, rows::write(&PairRow { workspace, other }).as_slice())?;
+        self.memory.pairs.insert(space, PairSpace { workspace, control });
+        Ok(Some(space))
+    }
+
+    pub(crate) fn new_space_number(&mut self, space: SpaceId) -> Result<u32, StoreError> {
+        let number = u32::try_from(self.memory.space_numbers.len() + 1)
+            .map_err(|_| StoreError::Damaged("more spaces than can be counted"))?;
+        self.spaces.insert(&space.0, number)?;
+        self.memory.space_numbers.insert(space, number);
+        Ok(number)
     }
 
     /// The number of a space that exists in this store.
@@ -245,6 +305,20 @@ impl<'t> Batch<'t> {
 
     pub(crate) fn put_thread(&mut self, stream: StreamId, thread: Short, record: ThreadRecord) {
         self.threads.put(tables::pair_key(stream.0, thread), record);
+    }
+
+    /// A room that exists: somebody resolved it, or spoke in it.
+    pub(crate) fn room(&mut self, key: &[u8; 20]) -> Result<Option<RoomRecord>, StoreError> {
+        Ok(self.stored_room(key)?.filter(RoomRecord::exists))
+    }
+
+    /// A room, also one of which nothing counts any more.
+    pub(crate) fn stored_room(&mut self, key: &[u8; 20]) -> Result<Option<RoomRecord>, StoreError> {
+        self.rooms.get(key)
+    }
+
+    pub(crate) fn put_room(&mut self, key: [u8; 20], record: RoomRecord) {
+        self.rooms.put(key, record);
     }
 
     pub(crate) fn session(&mut self, space: SpaceId, id: &str) -> Result<Option<SessionRecord>, StoreError> {

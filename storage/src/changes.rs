@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster_protocol::{
     identity::NodeId,
     ids::SpaceId,
-    network::{Kind, PeerName},
+    network::{Envelope, Kind, PeerName},
     sync::Height,
 };
 
@@ -16,6 +16,12 @@ pub struct Changes {
     pub spaces: BTreeMap<SpaceId, SpaceChange>,
     /// Messages stored, in order.
     pub messages: Vec<MessageChange>,
+    /// Greets and whois among them, in order, for whoever keeps presence.
+    pub presence: Vec<PresenceChange>,
+    /// Messages of other nodes that were not delivered to the peer of this node they name.
+    pub rejected: Vec<RejectedChange>,
+    /// How often the state of a work was set (N-125).
+    pub work_transitions: u64,
     /// Number of the newest event in the journal.
     pub last_event: u64,
 }
@@ -50,6 +56,28 @@ pub struct MessageChange {
     pub workflow: bool,
     /// See `workflow`.
     pub handoff: bool,
+}
+
+/// A greet or whois that was stored.
+#[derive(Debug, Clone)]
+pub struct PresenceChange {
+    /// The workspace's space.
+    pub workspace: SpaceId,
+    /// The node that signed it.
+    pub author: NodeId,
+    /// The message.
+    pub envelope: Envelope,
+}
+
+/// A message that was rejected (N-93). Why stands in the journal.
+#[derive(Debug, Clone)]
+pub struct RejectedChange {
+    /// The workspace's space.
+    pub space: SpaceId,
+    /// Its kind, when it could be read.
+    pub kind: Option<Kind>,
+    /// The peer of this node it was for.
+    pub to: PeerName,
 }
 
 impl Changes {

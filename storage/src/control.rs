@@ -59,10 +59,7 @@ impl Batch<'_> {
         if self.memory.controls.values().any(|control| control.genesis().workspace == id) {
             return Ok(None);
         }
-        let number = u32::try_from(self.memory.space_numbers.len() + 1)
-            .map_err(|_| StoreError::Damaged("more spaces than can be counted"))?;
-        self.spaces.insert(&space.0, number)?;
-        self.memory.space_numbers.insert(space, number);
+        let number = self.new_space_number(space)?;
         self.control.insert(&tables::control_key(number, 1), genesis.encode().as_slice())?;
         self.memory.controls.insert(space, Arc::new(state));
         self.changes.space(space).control = true;
@@ -183,7 +180,7 @@ impl Batch<'_> {
 
     /// The control state of a workspace whose home this node is.
     fn at_home(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        self.control_state(space).filter(|control| control.home() == self.me())
+        self.memory.controls.get(&space).filter(|control| control.home() == self.me()).cloned()
     }
 
     /// Lets a node in, at the home (see [`ticket::redeem`]). Answers with the encoded genesis.

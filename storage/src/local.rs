@@ -183,7 +183,12 @@ impl Batch<'_> {
     }
 
     /// Notes an event of this node that no operation tells of.
-    fn note(&mut self, space: SpaceId, kind: &str, data: &serde_json::Value) -> Result<(), StoreError> {
+    pub(crate) fn note(
+        &mut self,
+        space: SpaceId,
+        kind: &str,
+        data: &serde_json::Value,
+    ) -> Result<(), StoreError> {
         let (number, at_ms) = (self.space_number(space)?, self.now_ms());
         let data = data.to_string();
         self.journal(&JournalRecord { kind: kind.to_owned(), space: number, at_ms, place: Vec::new(), data })

@@ -165,11 +165,22 @@ pub(crate) struct RoomRecord {
     pub(crate) peer_b: String,
     /// Number of the pair space it rests in.
     pub(crate) space: u32,
+    pub(crate) last_sequence: u64,
     pub(crate) opened_s: u64,
+    /// Rank of what opened it: a resolve, or its first message. Empty when nothing of it counts any more.
+    pub(crate) opened_rank: Bytes,
     pub(crate) messages: u64,
     pub(crate) open_work: u64,
     pub(crate) last_activity_s: u64,
     pub(crate) last_preview: String,
+    /// Rank of the newest message; empty when there is none.
+    pub(crate) last_rank: Bytes,
+}
+
+impl RoomRecord {
+    pub(crate) fn exists(&self) -> bool {
+        !self.opened_rank.0.is_empty()
+    }
 }
 
 /// A pair space: what it is derived from, besides this node.

@@ -19,10 +19,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
 
 use crate::{
     Blobs, StoreError,
-    batch::{Batch, LocalPeer, Memory},
+    batch::{Batch, LocalPeer, Memory, PairSpace},
     error::OpenError,
     read::View,
-    rows::{self, LogRow, SessionRecord},
+    rows::{self, LogRow, PairRow, SessionRecord},
     schema, tables,
     writer::{Committer, Listener, NotTaken, Work, Write, Writer, lock},
 };
@@ -59,21 +59,32 @@ pub(crate) struct Published {
 
 #[derive(Default)]
 pub(crate) struct State {
+    /// Of workspaces.
     pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
+    pub(crate) pairs: BTreeMap<SpaceId, PairSpace>,
     pub(crate) numbers: BTreeMap<SpaceId, u32>,
     pub(crate) spaces: BTreeMap<u32, SpaceId>,
     pub(crate) workspaces: BTreeMap<WorkspaceId, SpaceId>,
     pub(crate) last_event: u64,
 }
 
+impl State {
+    pub(crate) fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
+        let pair = || self.pairs.get(&space).map(|pair| &pair.control);
+        self.controls.get(&space).or_else(pair).cloned()
+    }
+}
+
 impl Published {
     pub(crate) fn set(&self, memory: &Memory, last_event: u64) {
         let before = self.get();
         let same = before.controls.len() == memory.controls.len()
+            && before.pairs.len() == memory.pairs.len()
             && before.controls.iter().zip(&memory.controls).all(|(a, b)| Arc::ptr_eq(a.1, b.1));
         let state = if same {
             State {
                 controls: before.controls.clone(),
+                pairs: before.pairs.clone(),
                 numbers: before.numbers.clone(),
                 spaces: before.spaces.clone(),
                 workspaces: before.workspaces.clone(),
@@ -82,6 +93,7 @@ impl Published {
         } else {
             State {
                 controls: memory.controls.clone(),
+                pairs: memory.pairs.clone(),
                 numbers: memory.space_numbers.clone(),
                 spaces: memory.space_numbers.iter().map(|(space, number)| (*number, *space)).collect(),
                 workspaces: memory
@@ -233,9 +245,17 @@ impl Store {
         Ok(View::new(self.inner.db.begin_read()?, state, self.inner.node, self.inner.acks.clone()))
     }
 
-    /// The control state of a space, as of the newest commit.
+    /// The control state of a workspace's space or of a pair space, as of the newest commit.
     pub fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        self.inner.published.get().controls.get(&space).cloned()
+        self.inner.published.get().control(space)
+    }
+
+    /// The workspace in which a space is the pair space of this node and another; also when nothing was said
+    /// in it yet.
+    pub fn paired_in(&self, space: SpaceId, other: NodeId) -> Option<SpaceId> {
+        let state = self.inner.published.get();
+        let mut workspaces = state.controls.keys();
+        workspaces.find(|workspace| SpaceId::pair(**workspace, self.inner.node, other) == space).copied()
     }
 
     /// The space of a workspace.
@@ -243,7 +263,7 @@ impl Store {
         self.inner.published.get().workspaces.get(&workspace).copied()
     }
 
-    /// All spaces.
+    /// The spaces of all workspaces.
     pub fn spaces(&self) -> Vec<SpaceId> {
         self.inner.published.get().controls.keys().copied().collect()
     }
@@ -336,8 +356,13 @@ fn remember(
         space_numbers.insert(SpaceId(*space.value()), number.value());
     }
     let control = txn.open_table(tables::CONTROL)?;
-    let mut controls = BTreeMap::new();
+    let pair_rows = txn.open_table(tables::PAIRS)?;
+    let (mut controls, mut paired) = (BTreeMap::new(), Vec::new());
     for (space, number) in &space_numbers {
+        if let Some(row) = pair_rows.get(number)? {
+            paired.push((*space, rows::read::<PairRow>(row.value())?));
+            continue;
+        }
         let (from, to) = (tables::control_key(*number, 1), tables::control_key(*number, u64::MAX));
         let mut state: Option<ControlState> = None;
         for entry in control.range::<&[u8; 12]>(&from..=&to)? {
@@ -350,6 +375,13 @@ fn remember(
         }
         let state = state.ok_or(StoreError::Damaged("a space without its genesis"))?;
         controls.insert(*space, Arc::new(state));
+    }
+    let mut pairs = BTreeMap::new();
+    for (space, PairRow { workspace, other }) in paired {
+        let control: Option<&Arc<ControlState>> = controls.get(&workspace);
+        let control = control.ok_or(StoreError::Damaged("a pair space without its workspace"))?;
+        let control = Arc::new(ControlState::pair(control, identity.node(), other));
+        pairs.insert(space, PairSpace { workspace, control });
     }
     let (mut log_next, mut newest) = (1, Hlc(0));
     for entry in txn.open_table(tables::LOGS)?.iter()? {
@@ -381,6 +413,7 @@ fn remember(
         fresh: options.fresh,
         clock: HlcClock::after(newest),
         controls,
+        pairs,
         space_numbers,
         log_next,
         journal_next,

@@ -5,9 +5,10 @@
 //! everything as if they had never counted, but for the sequences: those stay taken, and are void.
 
 use muster_protocol::{
+    content::Content,
     control::ControlState,
     ids::{SpaceId, StreamId},
-    network::{Container, Envelope, ThreadId, delivery},
+    network::{self, Container, Envelope, ThreadId, delivery},
     operation::{Kind, Operation},
 };
 use redb::ReadableTable;
@@ -15,8 +16,8 @@ use redb::ReadableTable;
 use crate::{
     StoreError,
     batch::{Batch, inbox_of},
-    messages::{kind_index, thread_key},
-    rows::{self, At, InboxRecord, LogRow, MessageRecord, TimelineRow},
+    channels::{kind_index, thread_key},
+    rows::{self, At, ChannelRecord, InboxRecord, LogRow, MessageRecord, TimelineRow},
     tables::{self, Rank, Short},
 };
 
@@ -48,6 +49,9 @@ impl Batch<'_> {
         if header.kind == Kind::CHANNEL {
             return self.void_opening(space, op);
         }
+        if let Content::Room(room) = Content::read(op, control) {
+            return self.void_room(space, op, &room);
+        }
         let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(()) };
         let key = self.message_key(space, header, &envelope)?;
         let record: Option<MessageRecord> =
@@ -61,7 +65,7 @@ impl Batch<'_> {
         // What its sender sent again under the same id counts in its place.
         if let Some((next, again)) = self.copy_that_counts(space, header, &envelope)? {
             let (envelope, op) = self.envelope_at(again.at)?;
-            let sequence = self.count_message(space, &op, &envelope, again.at)?;
+            let (sequence, _) = self.count_message(space, &op, &envelope, again.at)?;
             self.put_message(&next, MessageRecord { sequence, ..again })?;
         }
         Ok(())
@@ -79,49 +83,70 @@ impl Batch<'_> {
 
     /// Takes back all that a counted message changed, but for its record.
     pub(crate) fn take_back(&mut self, space: SpaceId, record: MessageRecord) -> Result<(), StoreError> {
-        let MessageRecord { at, space: _, stream, sequence } = record;
+        let MessageRecord { at, stream, sequence, .. } = record;
         let (envelope, op) = self.envelope_at(at)?;
         let rank = tables::rank(op.header());
+        self.unstep_work(space, &op, &envelope)?;
         let row = TimelineRow { at, void: true, session: String::new() };
         self.timeline.insert(&tables::timeline_key(stream, sequence), rows::write(&row).as_slice())?;
-        self.leave_inboxes(space, stream, &envelope, at)?;
-        let thread_gone = match &envelope.container {
-            Some(Container::Thread(thread)) => self.uncount_in_thread(stream, thread, &envelope, &rank)?,
-            _ => false,
-        };
-        self.uncount_in_channel(space, stream, &envelope, &rank, thread_gone)
+        let workspace = self.workspace_of(space);
+        self.leave_inboxes(workspace, &envelope, at)?;
+        let public = StreamId::channel(workspace, envelope.channel.as_str());
+        let channel = self.channel(workspace, public)?;
+        let mut channel =
+            channel.ok_or(StoreError::Damaged("a message counts in a channel that is not there"))?;
+        self.uncount_in_channel(&mut channel, public, &envelope)?;
+        match &envelope.container {
+            Some(Container::Direct(room)) => {
+                let gone = self.uncount_in_room(space, room, &op, &envelope)?;
+                channel.rooms = channel.rooms.saturating_sub(u64::from(gone));
+            }
+            None if envelope.to.is_some() => {}
+            container => {
+                if !envelope.is_directed() && envelope.kind != network::Kind::Greet {
+                    self.uncount_in_public(&mut channel, public, &envelope, &rank)?;
+                }
+                if let Some(Container::Thread(thread)) = container {
+                    let gone = self.uncount_in_thread(public, thread, &envelope, &rank)?;
+                    channel.threads = channel.threads.saturating_sub(u64::from(gone));
+                }
+            }
+        }
+        self.put_channel(workspace, public, channel)
     }
 
     fn uncount_in_channel(
         &mut self,
-        space: SpaceId,
+        channel: &mut ChannelRecord,
         stream: StreamId,
         envelope: &Envelope,
-        rank: &Rank,
-        thread_gone: bool,
     ) -> Result<(), StoreError> {
-        let channel = self.channel(space, stream)?;
-        let mut channel =
-            channel.ok_or(StoreError::Damaged("a message counts in a channel that is not there"))?;
         channel.messages = channel.messages.saturating_sub(1);
-        channel.threads = channel.threads.saturating_sub(u64::from(thread_gone));
         for peer in [Some(&envelope.from), envelope.to.as_ref()].into_iter().flatten() {
             let gone = self.participates_less(stream.0, peer.as_str())?;
             channel.participants = channel.participants.saturating_sub(u64::from(gone));
         }
-        if !envelope.is_directed() {
-            let count = &mut channel.kinds[kind_index(envelope.kind)];
-            *count = count.saturating_sub(1);
-            self.order.remove(&tables::order_key(stream.0, rank))?;
-            if rank[..] == channel.last_rank.0[..] {
-                channel.newest_is_none();
-                if let Some((_, last)) = self.ends(stream.0)? {
-                    let (newest, op) = self.message_at(stream, last)?;
-                    channel.newest_is(&newest, &tables::rank(op.header()));
-                }
+        Ok(())
+    }
+
+    fn uncount_in_public(
+        &mut self,
+        channel: &mut ChannelRecord,
+        stream: StreamId,
+        envelope: &Envelope,
+        rank: &Rank,
+    ) -> Result<(), StoreError> {
+        let count = &mut channel.kinds[kind_index(envelope.kind)];
+        *count = count.saturating_sub(1);
+        self.order.remove(&tables::order_key(stream.0, rank))?;
+        if rank[..] == channel.last_rank.0[..] {
+            channel.newest_is_none();
+            if let Some((_, last)) = self.ends(stream.0)? {
+                let (newest, op) = self.message_at(stream, last)?;
+                channel.newest_is(&newest, &tables::rank(op.header()));
             }
         }
-        self.put_channel(space, stream, channel)
+        Ok(())
     }
 
     /// True when the thread has no message left.
@@ -133,7 +158,7 @@ impl Batch<'_> {
         rank: &Rank,
     ) -> Result<bool, StoreError> {
         let key = thread_key(stream, thread);
-        self.order.remove(&tables::order_key(key, rank))?;
+        self.leave_order(key, rank, envelope)?;
         let record = self.thread(stream, key)?;
         let mut record =
             record.ok_or(StoreError::Damaged("a message counts in a thread that is not there"))?;
@@ -154,7 +179,7 @@ impl Batch<'_> {
     }
 
     /// Sequences of the first and the last message of a thread or channel.
-    fn ends(&self, of: Short) -> Result<Option<(u64, u64)>, StoreError> {
+    pub(crate) fn ends(&self, of: Short) -> Result<Option<(u64, u64)>, StoreError> {
         let range = tables::order_range(of);
         let mut order = self.order.range::<&[u8; 72]>(range.start()..=range.end())?;
         let first = order.next().transpose()?.map(|(_, sequence)| sequence.value());
@@ -162,26 +187,24 @@ impl Batch<'_> {
         Ok(first.map(|first| (first, last.unwrap_or(first))))
     }
 
-    fn message_at(&self, stream: StreamId, sequence: u64) -> Result<(Envelope, Operation), StoreError> {
+    pub(crate) fn message_at(
+        &self,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<(Envelope, Operation), StoreError> {
         let row = self.timeline.get(&tables::timeline_key(stream, sequence))?;
         let row = row.ok_or(StoreError::Damaged("a message is not in its timeline"))?;
         self.envelope_at(rows::read::<TimelineRow>(row.value())?.at)
     }
 
-    fn leave_inboxes(
-        &mut self,
-        space: SpaceId,
-        stream: StreamId,
-        envelope: &Envelope,
-        at: At,
-    ) -> Result<(), StoreError> {
-        let locals = self.memory.local_peers.get(&stream).cloned().unwrap_or_default();
+    fn leave_inboxes(&mut self, workspace: SpaceId, envelope: &Envelope, at: At) -> Result<(), StoreError> {
+        let locals = self.local_peers(workspace, &envelope.channel);
         for local in locals.iter().filter(|local| delivery::is_for(envelope, &local.peer)) {
-            let Some(mut record) = self.session(space, &local.session)? else { continue };
+            let Some(mut record) = self.session(workspace, &local.session)? else { continue };
             let Some(key) = self.inbox_entry(&local.session, at)? else { continue };
             self.inbox.remove(&key)?;
             record.inbox_waiting = record.inbox_waiting.saturating_sub(1);
-            self.put_session(space, record)?;
+            self.put_session(workspace, record)?;
         }
         Ok(())
     }

@@ -6,11 +6,211 @@
 //! arrived. What a session of this node sends comes last in that order by construction, and is refused before it is
 //! stored.
 
-use muster_protocol::network::{
-    ChannelName, Container, DirectId, PeerName, ThreadId, WorkId, WorkRecord, WorkState, WorkspaceRef,
+use muster_protocol::{
+    ids::{SpaceId, StreamId},
+    network::{
+        ChannelName, Container, DirectId, Envelope, PeerName, ThreadId, WorkChange, WorkId, WorkMessage,
+        WorkRecord, WorkRefusal, WorkState, WorkspaceRef, work,
+    },
+    operation::Operation,
+};
+use redb::ReadableTable;
+
+use crate::{
+    StoreError,
+    batch::Batch,
+    channels::thread_key,
+    rows::{self, At, WorkRow, WorkStep},
+    tables::{self, Rank, Short},
 };
 
-use crate::{StoreError, rows::WorkRow};
+impl Batch<'_> {
+    /// What the rules say about a message that comes last and is not stored yet (N-43 to N-48). Work that this node
+    /// knows from another space bears the id as well: there it stays (N-44).
+    pub(crate) fn judge_next(
+        &self,
+        workspace: SpaceId,
+        space: SpaceId,
+        envelope: &Envelope,
+    ) -> Result<Result<(), WorkRefusal>, StoreError> {
+        let Some(message) = message_of(envelope)? else { return Ok(Ok(())) };
+        let number = self.space_number(workspace)?;
+        let here = self.memory.space_numbers.get(&space).copied();
+        let (mut known, mut elsewhere) = (None, None);
+        let id = message.work_id.as_str();
+        let (from, to) = (tables::work_key(number, id, 0), tables::work_key(number, id, u32::MAX));
+        for entry in self.works.range::<&[u8; 24]>(&from..=&to)? {
+            let (key, row) = entry?;
+            let row: WorkRow = rows::read(row.value())?;
+            match here {
+                Some(here) if *key.value() == tables::work_key(number, id, here) => known = Some(row),
+                _ => elsewhere = Some(row),
+            }
+        }
+        let record = known.or(elsewhere).map(|row| row.record()).transpose()?;
+        Ok(work::decide(record.as_ref(), &message).map(drop))
+    }
+
+    /// Puts a message into the order of its work; what the rules say about it there.
+    pub(crate) fn step_work(
+        &mut self,
+        space: SpaceId,
+        op: &Operation,
+        envelope: &Envelope,
+        at: At,
+    ) -> Result<Result<(), WorkRefusal>, StoreError> {
+        let Some(message) = message_of(envelope)? else { return Ok(Ok(())) };
+        let rank = tables::rank(op.header());
+        let of = tables::work_of(self.space_number(space)?, message.work_id.as_str());
+        let before = self.work_before(of, &rank)?;
+        let decided = work::decide(before.as_ref(), &message);
+        self.changes.work_transitions += u64::from(matches!(decided, Ok(WorkChange::Moved(_))));
+        let (after, verdict) = stand_after(before, decided);
+        self.put_step(&tables::order_key(of, &rank), at, after.as_ref())?;
+        self.decide_again(space, of, &rank, after, &message.work_id)?;
+        Ok(verdict)
+    }
+
+    /// Takes a message out of the order of its work.
+    pub(crate) fn unstep_work(
+        &mut self,
+        space: SpaceId,
+        op: &Operation,
+        envelope: &Envelope,
+    ) -> Result<(), StoreError> {
+        let Some(message) = message_of(envelope)? else { return Ok(()) };
+        let rank = tables::rank(op.header());
+        let of = tables::work_of(self.space_number(space)?, message.work_id.as_str());
+        let before = self.work_before(of, &rank)?;
+        self.work_order.remove(&tables::order_key(of, &rank))?;
+        self.decide_again(space, of, &rank, before, &message.work_id)
+    }
+
+    /// How a work stood before the place `rank` in its order.
+    fn work_before(&self, of: Short, rank: &Rank) -> Result<Option<WorkRecord>, StoreError> {
+        let (first, here) = (tables::order_key(of, &[0; 56]), tables::order_key(of, rank));
+        let last = self.work_order.range::<&[u8; 72]>(&first..&here)?.next_back().transpose()?;
+        let step = last.map(|(_, step)| rows::read::<WorkStep>(step.value())).transpose()?;
+        step.and_then(|step| step.after.into_iter().next()).map(|row| row.record()).transpose()
+    }
+
+    /// Decides again about the messages behind `rank`, `before` being how the work stands there, until it makes no
+    /// difference any more; then the work's record is how it stands in the end.
+    fn decide_again(
+        &mut self,
+        space: SpaceId,
+        of: Short,
+        rank: &Rank,
+        before: Option<WorkRecord>,
+        id: &WorkId,
+    ) -> Result<(), StoreError> {
+        let end = *tables::order_range(of).end();
+        let (mut at, mut stands) = (tables::order_key(of, rank), before);
+        while let Some((key, step)) = self.step_after(&at, &end)? {
+            let (envelope, _) = self.envelope_at(step.at)?;
+            let Some(message) = message_of(&envelope)? else { break };
+            let decided = work::decide(stands.as_ref(), &message);
+            let (after, _) = stand_after(stands, decided);
+            if after.as_ref().map(WorkRow::of).as_ref() == step.after.first() {
+                return Ok(()); // from here on all is as it was
+            }
+            self.put_step(&key, step.at, after.as_ref())?;
+            (at, stands) = (key, after);
+        }
+        self.put_work(space, id, stands)
+    }
+
+    fn step_after(&self, at: &[u8; 72], end: &[u8; 72]) -> Result<Option<([u8; 72], WorkStep)>, StoreError> {
+        let next = self.work_order.range::<&[u8; 72]>(at..=end)?.find(|entry| match entry {
+            Ok((key, _)) => key.value() != at,
+            Err(_) => true,
+        });
+        next.transpose()?.map(|(key, step)| Ok((*key.value(), rows::read(step.value())?))).transpose()
+    }
+
+    fn put_step(&mut self, key: &[u8; 72], at: At, after: Option<&WorkRecord>) -> Result<(), StoreError> {
+        let step = WorkStep { at, after: after.map(WorkRow::of).into_iter().collect() };
+        self.work_order.insert(key, rows::write(&step).as_slice())?;
+        Ok(())
+    }
+
+    /// Sets how a work stands, and what its conversation and its channel count (N-52).
+    fn put_work(&mut self, space: SpaceId, id: &WorkId, now: Option<WorkRecord>) -> Result<(), StoreError> {
+        let workspace = self.workspace_of(space);
+        let key = tables::work_key(self.space_number(workspace)?, id.as_str(), self.space_number(space)?);
+        let before: Option<WorkRow> = self.works.get(&key)?.map(|row| rows::read(row.value())).transpose()?;
+        let row = now.as_ref().map(WorkRow::of);
+        if before == row {
+            return Ok(());
+        }
+        match &row {
+            Some(row) => drop(self.works.insert(&key, rows::write(row).as_slice())?),
+            None => drop(self.works.remove(&key)?),
+        }
+        if let Some(before) = before.map(|row| row.record()).transpose()? {
+            self.count_open_work(space, &before, |open| open.saturating_sub(1))?;
+        }
+        let Some(now) = now else { return Ok(()) };
+        self.count_open_work(space, &now, |open| open + 1)?;
+        let data = serde_json::json!({
+            "work_id": now.work_id.as_str(), "state": now.state.as_str(), "channel": now.channel.as_str(),
+            "thread_id": now.container.thread_id().map(AsRef::<str>::as_ref),
+            "direct_id": now.container.direct_id().map(AsRef::<str>::as_ref),
+            "opened_by_peer_id": now.opened_by.as_str(), "target_peer_id": now.target.as_str(),
+        });
+        self.note(space, "work", &data)
+    }
+
+    fn count_open_work(
+        &mut self,
+        space: SpaceId,
+        record: &WorkRecord,
+        count: impl Fn(u64) -> u64,
+    ) -> Result<(), StoreError> {
+        if record.state.is_terminal() {
+            return Ok(());
+        }
+        let workspace = self.workspace_of(space);
+        let stream = StreamId::channel(workspace, record.channel.as_str());
+        if let Some(mut channel) = self.channel(workspace, stream)? {
+            channel.open_work = count(channel.open_work);
+            self.put_channel(workspace, stream, channel)?;
+        }
+        match &record.container {
+            Container::Thread(id) => {
+                let key = thread_key(stream, id);
+                if let Some(mut thread) = self.thread(stream, key)? {
+                    thread.open_work = count(thread.open_work);
+                    self.put_thread(stream, key, thread);
+                }
+            }
+            Container::Direct(id) => {
+                let key = tables::room_key(self.space_number(workspace)?, id.as_str());
+                if let Some(mut room) = self.room(&key)? {
+                    room.open_work = count(room.open_work);
+                    self.put_room(key, room);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn message_of(envelope: &Envelope) -> Result<Option<WorkMessage>, StoreError> {
+    WorkMessage::of(envelope).map_err(|_| StoreError::Damaged("a message that was checked cannot be read"))
+}
+
+/// How a work stands after a message, and what the rules said.
+fn stand_after(
+    before: Option<WorkRecord>,
+    decided: Result<WorkChange, WorkRefusal>,
+) -> (Option<WorkRecord>, Result<(), WorkRefusal>) {
+    match decided {
+        Ok(WorkChange::Opened(after) | WorkChange::Moved(after)) => (Some(after), Ok(())),
+        Ok(WorkChange::Unchanged) => (before, Ok(())),
+        Err(refusal) => (before, Err(refusal)),
+    }
+}
 
 impl WorkRow {
     pub(crate) fn of(record: &WorkRecord) -> Self {

@@ -38,7 +38,7 @@ fn try_send(node: &Node, space: SpaceId, from: &Session, id: &str, bytes: usize)
     let envelope = node.envelope(space, from, "thread_one", id, &"x".repeat(bytes));
     let json = envelope.to_json().unwrap();
     let (reply, replied) = mpsc::channel();
-    let work = move |batch: &mut muster_storage::Batch<'_>| batch.send(space, &envelope, json);
+    let work = move |batch: &mut muster_storage::Batch<'_>| batch.send(space, None, &envelope, json);
     node.store.write(node.tick(), work, move |outcome| reply.send(outcome).unwrap()).ok()?;
     replied.recv().ok()
 }

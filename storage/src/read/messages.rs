@@ -9,7 +9,7 @@ use muster_protocol::{
 use super::{UnknownCursor, View, WorkspaceRow, network::some};
 use crate::{
     StoreError,
-    messages::thread_key,
+    channels::thread_key,
     rows::{self, MessageRecord, TimelineRow},
     tables::{self, Short},
 };

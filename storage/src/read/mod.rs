@@ -65,7 +65,7 @@ impl View {
 
     /// The control state of a space.
     pub fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        self.state.controls.get(&space).cloned()
+        self.state.control(space)
     }
 
     fn number(&self, space: SpaceId) -> Result<u32, StoreError> {
@@ -76,16 +76,19 @@ impl View {
             .ok_or(StoreError::Damaged("a space that is read was never begun"))
     }
 
+    /// A log; none of a space that was never begun, as pair spaces are when nothing was said in them yet.
     pub(crate) fn log(&self, log: &LogId) -> Result<Option<LogRow>, StoreError> {
+        if !self.state.numbers.contains_key(&log.space) {
+            return Ok(None);
+        }
         let key = tables::log_key(self.number(log.space)?, log.author, log.incarnation);
         self.txn.open_table(tables::LOGS)?.get(&key)?.map(|row| rows::read(row.value())).transpose()
     }
 
     /// All logs of a space, in order, with how much of each counts.
     fn logs(&self, space: SpaceId) -> Result<Vec<(LogId, LogRow, u64)>, StoreError> {
-        let (Some(control), number) = (self.control(space), self.number(space)?) else {
-            return Ok(Vec::new());
-        };
+        let Some(control) = self.control(space) else { return Ok(Vec::new()) };
+        let number = self.number(space)?;
         let lowest = [&number.to_be_bytes()[..], &[0; 40]].concat();
         let highest = [&number.to_be_bytes()[..], &[0xff; 40]].concat();
         let (Ok(lowest), Ok(highest)) = (<[u8; 44]>::try_from(lowest), <[u8; 44]>::try_from(highest)) else {

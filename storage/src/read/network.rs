@@ -4,7 +4,7 @@ use super::{View, WorkspaceRow};
 use crate::{
     StoreError,
     batch::{inbox_of, session_key},
-    messages::{kind_counts, thread_key},
+    channels::{kind_counts, thread_key},
     rows::{self, ChannelRecord, InboxRecord, SessionRecord, ThreadRecord},
     tables::{self, Short},
 };

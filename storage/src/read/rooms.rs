@@ -98,7 +98,9 @@ impl View {
 
     fn room_record(&self, workspace: &WorkspaceRow, id: &DirectId) -> Result<Option<RoomRecord>, StoreError> {
         let key = tables::room_key(self.number(workspace.space)?, id.as_str());
-        self.txn.open_table(tables::ROOMS)?.get(&key)?.map(|row| rows::read(row.value())).transpose()
+        let row = self.txn.open_table(tables::ROOMS)?.get(&key)?;
+        let record: Option<RoomRecord> = row.map(|row| rows::read(row.value())).transpose()?;
+        Ok(record.filter(RoomRecord::exists))
     }
 }
 

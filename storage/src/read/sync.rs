@@ -33,7 +33,7 @@ impl sync::View for SyncView<'_> {
     }
 
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, StoreError> {
-        Ok(self.view.control(space))
+        Ok(self.view.state.controls.get(&space).cloned())
     }
 
     fn control_entries(

@@ -285,7 +285,7 @@ impl Node {
 
     pub(crate) fn send(&self, space: SpaceId, envelope: &Envelope) -> SendOutcome {
         let (envelope, json) = (envelope.clone(), envelope.to_json().unwrap());
-        self.write(move |batch| batch.send(space, &envelope, json))
+        self.write(move |batch| batch.send(space, None, &envelope, json))
     }
 
     pub(crate) fn say(&self, space: SpaceId, from: &Session, thread: &str, id: &str, text: &str) -> u64 {
