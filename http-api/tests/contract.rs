@@ -10,9 +10,8 @@ use std::{
 
 /// The four doors' contracts name these operations; they come with later doors.
 const LATER: &[&str] = &[
-    // network: direct rooms and work
-    "/directs",
-    "/network/work/",
+    // network: opening direct rooms
+    "/directs/resolve",
     // node: people, bots, keys, streams, memos, accounts
     "/users",
     "/bots",

@@ -158,6 +158,8 @@ fn without_history(name: &ChannelName) -> ChannelRow {
         last_message_preview: String::new(),
         kind_counts: Vec::new(),
         threads: 0,
+        rooms: 0,
+        open_work: 0,
     }
 }
 

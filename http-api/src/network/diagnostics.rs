@@ -67,7 +67,8 @@ table! {
         "A member is missing, outside its grammar, or does not go together with another. The text names it.";
     NOT_FOUND = "network_not_found", "network.lookup", Error,
         "What the request names does not exist",
-        "No such workspace, channel, thread, peer or page cursor is known here. It may not have arrived yet.",
+        "No such workspace, channel, thread, direct room, work, peer or page cursor is known here. It may not have \
+         arrived yet.",
         try "muster status";
     WRITE_FORBIDDEN = "network_write_forbidden", "network.member", Error,
         "This node may not write in the workspace",
@@ -93,7 +94,7 @@ table! {
         "The sender is neither of the two.";
     DIRECT_ROOM_COLLISION = "network_direct_room_collision", "network.direct", Error,
         "The direct room is not that of these two peers",
-        "A room's id is made of its workspace, its channel and its two peers. Leave the id out or resolve the room.";
+        "A room's id is made of its workspace, its channel and its two peers. Resolve the room to learn its id.";
     MESSAGE_ID_CONFLICT = "network_message_id_conflict", "network.send", Error,
         "Another message has this id",
         "The same id may be sent again with the same content only. Use a new id for new content.";

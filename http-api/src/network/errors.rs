@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_actors::{CreateChannelError, SendError, Unavailable};
-use muster_protocol::network::Refusal;
+use muster_protocol::network::{Refusal, WorkRefusal};
 use muster_storage::StoreError;
 use utoipa::{
     IntoResponses,
@@ -153,15 +153,31 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<WorkRefusal> for Failure {
+    fn from(refusal: WorkRefusal) -> Self {
+        use WorkRefusal as R;
+        let (status, entry) = match refusal {
+            R::Unknown { .. } => (StatusCode::NOT_FOUND, &codes::NOT_FOUND),
+            R::NoTarget | R::WrongAddressee { .. } => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
+            R::Outsider { .. } => (StatusCode::FORBIDDEN, &codes::WORK_ACTOR_FORBIDDEN),
+            R::ContainerMismatch { .. } => (StatusCode::CONFLICT, &codes::WORK_CONTAINER_MISMATCH),
+            R::Closed { .. } => (StatusCode::CONFLICT, &codes::WORK_CLOSED),
+            R::ForbiddenChange { .. } => (StatusCode::CONFLICT, &codes::WORK_TRANSITION_INVALID),
+        };
+        Self::new(status, entry, refusal)
+    }
+}
+
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         use SendError as E;
         let (status, entry) = match error {
             E::Refusal(refusal) => return refusal.into(),
+            E::Work(refusal) => return refusal.into(),
             E::Unavailable(error) => return error.into(),
             E::Disabled => return Self::disabled(),
             E::UnknownWorkspace => return Self::unknown_workspace(),
-            E::Missing(_) | E::Proof(_) | E::NotCarried => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
+            E::Missing(_) | E::Proof(_) => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
             E::NotAMember => (StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN),
             E::UnknownSession | E::NotInChannel => (StatusCode::NOT_FOUND, &codes::SESSION_UNKNOWN),
             E::TargetNotVisible => (StatusCode::NOT_FOUND, &codes::TARGET_UNREACHABLE),
@@ -205,7 +221,7 @@ documented! {
              "403" "Foreign web origin, a host that the node does not serve, or this node's role does not allow it.",
              "500" "The node failed. The message is the plain status phrase.";
     /// What every operation on a workspace may answer, besides.
-    InWorkspace = "404" "Unknown workspace, session, channel, peer, thread or page cursor, or a target that is not visible.",
+    InWorkspace = "404" "Unknown workspace, session, channel, peer, thread, room, work or page cursor, or a target that is not visible.",
                   "410" "Never: the contract has it for workspaces whose folder is missing, and here a workspace has none.",
                   "503" "The network is switched off, or something the call needs is not available.";
     /// The request is not valid.

@@ -1,4 +1,4 @@
-//! The Network door: channels, threads, inboxes and peers of agents. Contract `contracts/network.yaml`,
+//! The Network door: channels, threads, direct rooms, inboxes, peers and work of agents. Contract `contracts/network.yaml`,
 //! behaviour `semantics/network.md` (rules N-…).
 //!
 //! The order in which a call is checked is part of the behaviour (N-79, N-134); `scope` holds the
@@ -7,8 +7,10 @@
 pub(crate) mod auth;
 mod channels;
 pub mod diagnostics;
+mod directs;
 pub mod errors;
 mod inbox;
+mod messages;
 mod names;
 mod peers;
 pub mod schemas;
@@ -16,6 +18,7 @@ mod scope;
 mod send;
 mod status;
 mod threads;
+mod work;
 
 use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
@@ -32,16 +35,18 @@ use crate::{
     info(
         title = "Network facade",
         version = "0.1.0",
-        description = "Channels, threads, peers and inboxes of one peer-to-peer node. Every failure is an `error` \
-                       with a `diagnostic`, whose `code` is stable."
+        description = "Channels, threads, direct rooms, peers, inboxes and work of one peer-to-peer node. Every failure \
+                       is an `error` with a `diagnostic`, whose `code` is stable."
     ),
     servers((url = "/")),
     tags(
         (name = "network-status", description = "Health and counters of the network runtime of this node."),
         (name = "network-channels", description = "Channels of one workspace and the sessions behind them."),
         (name = "network-threads", description = "Public conversations of a channel."),
+        (name = "network-directs", description = "Two-party rooms of a channel."),
         (name = "network-peers", description = "Who is visible now."),
         (name = "network-messages", description = "Sending, and what waits for a session."),
+        (name = "network-work", description = "Lifecycle of a piece of delegated work."),
     ),
     components(schemas(
         schemas::error::Error,
@@ -74,8 +79,12 @@ fn operations() -> OpenApiRouter<Doors> {
         .routes(routes!(threads::list))
         .routes(routes!(threads::read))
         .routes(routes!(threads::messages))
+        .routes(routes!(directs::list))
+        .routes(routes!(directs::read))
+        .routes(routes!(directs::messages))
         .routes(routes!(inbox::list))
         .routes(routes!(peers::list))
         .routes(routes!(peers::read))
         .routes(routes!(send::send))
+        .routes(routes!(work::read))
 }

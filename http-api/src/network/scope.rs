@@ -3,7 +3,7 @@
 
 use muster_protocol::{
     limits,
-    network::{ChannelName, ThreadId},
+    network::{ChannelName, DirectId, ThreadId, WorkId},
 };
 use muster_storage::{View, WorkspaceRow};
 use serde::Deserialize;
@@ -54,6 +54,21 @@ pub(super) fn channel(text: &str) -> Result<ChannelName, Failure> {
 /// Parses the thread of a path.
 pub(super) fn thread(text: &str) -> Result<ThreadId, Failure> {
     ThreadId::parse(text).map_err(|fault| Failure::invalid(format!("`thread_id`: {fault}")))
+}
+
+/// Parses the direct room of a path.
+pub(super) fn room(text: &str) -> Result<DirectId, Failure> {
+    DirectId::parse(text).map_err(|fault| Failure::invalid(format!("`direct_id`: {fault}")))
+}
+
+/// Parses the work of a path.
+pub(super) fn work(text: &str) -> Result<WorkId, Failure> {
+    WorkId::parse(text).map_err(|fault| Failure::invalid(format!("`work_id`: {fault}")))
+}
+
+/// 404: the cursor of a page names nothing of its list.
+pub(super) fn unknown_cursor() -> Failure {
+    Failure::not_found("nothing in this list has the id the cursor names")
 }
 
 /// How many items the page may have (N-137).

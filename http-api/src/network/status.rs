@@ -51,7 +51,11 @@ fn standing(doors: &Doors) -> Result<Counters, Failure> {
             now.queued_messages += session.waiting;
             now.queued_sessions += u64::from(session.waiting > 0);
         }
-        now.open_threads += view.channels(&workspace)?.iter().map(|channel| channel.threads).sum::<u64>();
+        for channel in view.channels(&workspace)? {
+            now.open_threads += channel.threads;
+            now.open_direct_rooms += channel.rooms;
+            now.open_work_items += channel.open_work;
+        }
     }
     Ok(now)
 }

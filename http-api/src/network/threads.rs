@@ -1,20 +1,18 @@
 //! Public conversations of a channel, and their messages (N-105 to N-111).
 
 use axum::{Json, extract::State};
-use muster_protocol::network::{Kind, ThreadId, WorkId};
-use muster_storage::MessagePage;
+use muster_protocol::network::ThreadId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
     errors::{Always, BadRequest, Failure, InWorkspace},
-    names::Names,
+    messages::{self, MessagesQuery},
     schemas::{
-        messages::{NetworkMessage, NetworkMessagesResponse},
+        messages::NetworkMessagesResponse,
         threads::{NetworkThread, NetworkThreadResponse, NetworkThreadsResponse},
-        words,
     },
-    scope::{self, ChannelPath, Scope},
+    scope::{self, ChannelPath, Scope, unknown_cursor},
 };
 use crate::{
     Doors,
@@ -57,7 +55,7 @@ pub(super) async fn list(
         .view
         .threads(&scope.workspace, &channel, after.as_ref(), limit)?
         .map_err(|_| unknown_cursor())?;
-    let threads = rows.into_iter().map(|row| NetworkThread::of(row, &scope.id())).collect();
+    let threads = rows.into_iter().map(|row| NetworkThread::of(row, &scope.id(), doors.node.id())).collect();
     Ok(Json(NetworkThreadsResponse { threads }))
 }
 
@@ -90,43 +88,7 @@ pub(super) async fn read(
     let scope = Scope::open(&doors, &path.workspace_id)?;
     let id = scope::thread(&path.thread_id)?;
     let row = scope.view.thread(&scope.workspace, &channel, &id)?.ok_or_else(unknown_thread)?;
-    Ok(Json(NetworkThreadResponse { thread: NetworkThread::of(row, &scope.id()) }))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct MessagesQuery {
-    /// Message id; the page ends right in front of it and holds the messages nearest to it. Not with `after`.
-    before: Option<String>,
-    /// Message id; the page starts right behind it. Not with `before`.
-    after: Option<String>,
-    /// Keep only messages of this kind.
-    #[param(value_type = Option<words::Kind>)]
-    kind: Option<String>,
-    /// Keep only messages of this work.
-    work_id: Option<String>,
-    /// Largest number of items in the page.
-    #[param(value_type = Option<i32>, minimum = 1, default = 100)]
-    limit: Option<String>,
-}
-
-impl MessagesQuery {
-    fn page(&self) -> Result<MessagePage, Failure> {
-        let text = |text: &Option<String>| given(text.as_deref()).map(str::to_owned);
-        let (before, after) = (text(&self.before), text(&self.after));
-        if before.is_some() && after.is_some() {
-            return Err(Failure::invalid("`before` and `after` do not go together; give one of them"));
-        }
-        let kind = given(self.kind.as_deref()).map(|word| Kind::from_word(word).ok_or_else(unknown_kind));
-        let work = given(self.work_id.as_deref()).map(WorkId::parse);
-        Ok(MessagePage {
-            before,
-            after,
-            kind: kind.transpose()?,
-            work: work.transpose().map_err(|fault| Failure::invalid(format!("`work_id`: {fault}")))?,
-            limit: scope::limit(self.limit.as_deref())?,
-        })
-    }
+    Ok(Json(NetworkThreadResponse { thread: NetworkThread::of(row, &scope.id(), doors.node.id()) }))
 }
 
 /// Page through the messages of one public thread
@@ -151,23 +113,9 @@ pub(super) async fn messages(
     scope.view.thread(&scope.workspace, &channel, &id)?.ok_or_else(unknown_thread)?;
     let rows =
         scope.view.thread_messages(&scope.workspace, &channel, &id, &page)?.map_err(|_| unknown_cursor())?;
-    let names = Names::of_channel(&doors, &scope, &channel)?;
-    let messages = rows.into_iter().map(|row| {
-        let name = names.of(&row.envelope.from);
-        NetworkMessage::of(row, &scope.id(), name)
-    });
-    let messages = messages.collect();
-    Ok(Json(NetworkMessagesResponse { messages }))
+    Ok(Json(messages::response(&doors, &scope, &channel, rows)?))
 }
 
 fn unknown_thread() -> Failure {
     Failure::not_found("the channel has no such thread")
-}
-
-fn unknown_cursor() -> Failure {
-    Failure::not_found("nothing in this list has the id the cursor names")
-}
-
-fn unknown_kind() -> Failure {
-    Failure::invalid("`kind` has to be greet, whois, say, capability, receipt or trace")
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::words::{Direction, Kind, Surface};
 use crate::Time;
 
-/// Answer of `listNetworkThreadMessages`.
+/// Answer of `listNetworkThreadMessages` and `listNetworkDirectRoomMessages`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NetworkMessagesResponse {
     /// Oldest first.

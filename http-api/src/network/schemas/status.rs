@@ -140,6 +140,8 @@ impl NetworkStatus {
             workflow_tagged_events: since.workflow_tagged,
             handoff_tagged_events: since.handoff_tagged,
             conversation_messages: since.conversation_messages,
+            work_transitions: since.work_transitions,
+            direct_resolves: since.direct_resolves,
             ..now
         };
         Self {

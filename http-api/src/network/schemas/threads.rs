@@ -1,9 +1,11 @@
 //! Public threads (N-105).
 
+use muster_protocol::identity::NodeId;
 use muster_storage::ThreadRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::session_here;
 use crate::Time;
 
 /// Answer of `listNetworkThreads`.
@@ -48,7 +50,7 @@ pub struct NetworkThread {
     pub message_count: u64,
     /// Distinct senders.
     pub participant_count: u64,
-    /// Work that has not ended. None is kept yet.
+    /// Work that has not ended (N-52).
     pub open_work_count: u64,
     /// Preview of the newest message.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -57,8 +59,8 @@ pub struct NetworkThread {
 }
 
 impl NetworkThread {
-    /// A stored thread of `workspace`.
-    pub(crate) fn of(row: ThreadRow, workspace: &str) -> Self {
+    /// A stored thread of `workspace`, read on node `here`.
+    pub(crate) fn of(row: ThreadRow, workspace: &str, here: NodeId) -> Self {
         Self {
             workspace_id: workspace.to_owned(),
             channel: row.channel.to_string(),
@@ -66,12 +68,12 @@ impl NetworkThread {
             root_message_id: row.root_message_id,
             title: row.title,
             opened_by_peer_id: row.opened_by.to_string(),
-            opened_session_id: row.opened_session,
+            opened_session_id: session_here(here, &row.opened_by),
             opened_at: Time::from_ms(row.opened_ms),
             last_activity_at: Time::from_ms(row.last_activity_ms),
             message_count: row.message_count,
             participant_count: row.participant_count,
-            open_work_count: 0,
+            open_work_count: row.open_work_count,
             last_message_preview: row.last_message_preview,
         }
     }

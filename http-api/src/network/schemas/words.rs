@@ -59,6 +59,32 @@ pub enum Direction {
     Received,
 }
 
+/// Where a piece of work stands (N-45).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words of the contract")]
+pub enum WorkState {
+    Submitted,
+    Working,
+    NeedsInput,
+    Completed,
+    Failed,
+    Canceled,
+}
+
+impl From<domain::WorkState> for WorkState {
+    fn from(state: domain::WorkState) -> Self {
+        match state {
+            domain::WorkState::Submitted => Self::Submitted,
+            domain::WorkState::Working => Self::Working,
+            domain::WorkState::NeedsInput => Self::NeedsInput,
+            domain::WorkState::Completed => Self::Completed,
+            domain::WorkState::Failed => Self::Failed,
+            domain::WorkState::Canceled => Self::Canceled,
+        }
+    }
+}
+
 /// How present a peer is (N-57).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
