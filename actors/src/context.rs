@@ -12,19 +12,20 @@ use muster_protocol::{
     identity::Identity,
     ids::{SpaceId, WorkspaceId},
     limits,
-    network::{ChannelName, PeerName},
+    network::{ChannelName, DirectId, PeerName},
 };
 use muster_storage::{Changes, Listener, Store, StoreError};
 use ractor::ActorRef;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::{
     channel::ChannelMessage,
     counters::Counters,
+    direct_room::DirectRoomMessage,
     links::LinksMessage,
     peer_link::PeerLinkMessage,
     ports::{Link, Ports},
-    presence::{PresenceMessage, PresenceTable},
+    presence::{PresenceEvent, PresenceMessage, PresenceTable},
     settings::Settings,
     workspaces::WorkspacesMessage,
 };
@@ -77,8 +78,11 @@ pub(crate) struct Context {
     pub(crate) fronts: Mutex<Fronts>,
     pub(crate) links: Mutex<BTreeMap<Link, LinkEntry>>,
     pub(crate) channels: Mutex<BTreeMap<(SpaceId, ChannelName), ActorRef<ChannelMessage>>>,
+    pub(crate) rooms: Mutex<BTreeMap<(SpaceId, DirectId), ActorRef<DirectRoomMessage>>>,
     pub(crate) sessions: Mutex<BTreeMap<(SpaceId, String), ActiveSession>>,
     pub(crate) events: watch::Sender<u64>,
+    /// Comings and goings of remote peers.
+    pub(crate) turns: broadcast::Sender<PresenceEvent>,
     /// Why the node has to stop, once it has to.
     pub(crate) failure: watch::Sender<Option<String>>,
     pub(crate) permits: Arc<Semaphore>,
@@ -89,6 +93,7 @@ impl Context {
         let context = Arc::new(Self {
             identity,
             events: watch::Sender::new(store.last_event()),
+            turns: broadcast::Sender::new(limits::PRESENCE_EVENTS_WAITING),
             failure: watch::Sender::new(None),
             permits: Arc::new(Semaphore::new(limits::PERMITS_MAX)),
             store,
@@ -99,6 +104,7 @@ impl Context {
             fronts: Mutex::default(),
             links: Mutex::default(),
             channels: Mutex::default(),
+            rooms: Mutex::default(),
             sessions: Mutex::default(),
         });
         context.store.listen(Box::new(Commits(Arc::downgrade(&context))));
@@ -160,7 +166,7 @@ struct Commits(Weak<Context>);
 impl Listener for Commits {
     fn stored(&self, changes: &Changes) {
         let Some(context) = self.0.upgrade() else { return };
-        changes.messages.iter().for_each(|message| context.counters.message(message));
+        context.counters.stored(changes);
     }
 
     fn committed(&self, changes: Changes) {
@@ -168,6 +174,9 @@ impl Listener for Commits {
         context
             .events
             .send_if_modified(|last| std::mem::replace(last, changes.last_event) != changes.last_event);
+        for change in &changes.presence {
+            context.tell_presence(PresenceMessage::Said(Box::new(change.clone())));
+        }
         if changes.spaces.values().any(|space| space.control) {
             context.tell_links(LinksMessage::MembershipChanged);
         }

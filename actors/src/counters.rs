@@ -10,7 +10,7 @@ use muster_protocol::{
     network::{Kind, PeerName},
     session::session_of,
 };
-use muster_storage::MessageChange;
+use muster_storage::{Changes, MessageChange};
 
 /// Counters of one kind of message, or of one peer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,9 +38,9 @@ pub struct NetworkCounters {
     pub handoff_tagged: u64,
     /// Messages stored.
     pub conversation_messages: u64,
-    /// State changes of work (N-125).
+    /// How often the state of a work was set, also to the same one (N-45).
     pub work_transitions: u64,
-    /// Direct rooms resolved, new or not (N-126).
+    /// Resolves of direct rooms that succeeded.
     pub direct_resolves: u64,
 }
 
@@ -99,7 +99,26 @@ impl Counters {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn message(&self, message: &MessageChange) {
+    /// What a commit stored.
+    pub(crate) fn stored(&self, changes: &Changes) {
+        changes.messages.iter().for_each(|message| self.message(message));
+        let mut state = self.state();
+        state.counters.work_transitions += changes.work_transitions;
+        for rejected in &changes.rejected {
+            state.counters.total.rejected += 1;
+            if let Some(kind) = rejected.kind {
+                state.counters.kinds.entry(kind).or_default().rejected += 1;
+            }
+            state.count(rejected.space, session_or_name(&rejected.to), |traffic| traffic.rejected += 1);
+        }
+    }
+
+    /// A direct room was resolved.
+    pub(crate) fn resolved(&self) {
+        self.state().counters.direct_resolves += 1;
+    }
+
+    fn message(&self, message: &MessageChange) {
         let mut state = self.state();
         let received = message.inboxes.len() as u64;
         let rejected = message.overflows.len() as u64;

@@ -308,9 +308,6 @@ pub enum SendError {
     /// Removed, or a guest.
     #[error("this node may not write in the workspace")]
     NotAMember,
-    /// A kind or surface that this node does not carry yet.
-    #[error("this node carries only `say` in threads")]
-    NotCarried,
     /// The Network door is switched off.
     #[error("the network is switched off on this node; set network.enabled = true")]
     Disabled,

@@ -4,7 +4,7 @@
 //! NodeSupervisor
 //! ├── Links ── PeerLink *        one per linked node: the shell of its sync machine
 //! ├── Presence                   who is here
-//! └── Workspaces ── Workspace * ── Channel *
+//! └── Workspaces ── Workspace * ── Channel * · DirectRoom *
 //! ```
 //!
 //! Everything above this crate sees one handle, [`Node`]. A write asks one actor, which decides and hands the
@@ -17,19 +17,22 @@
 pub mod ports;
 
 mod channel;
+mod compose;
 mod context;
 mod counters;
+mod direct_room;
 mod error;
 mod links;
 mod node;
 mod peer_link;
 mod presence;
+mod rest;
 mod root;
 mod settings;
 mod supervisor;
 mod workspaces;
 
-pub use channel::{SendRequest, Sent};
+pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
     BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError,
@@ -37,4 +40,5 @@ pub use error::{
     Unavailable,
 };
 pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState};
+pub use presence::{PresenceEvent, PresenceTurn};
 pub use settings::{NetworkSettings, Settings};

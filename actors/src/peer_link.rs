@@ -7,12 +7,13 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use muster_protocol::{
+    control::ControlState,
     fork::ForkProof,
     ids::SpaceId,
     operation::Operation,
     sync::{Closed, Input, Machine, Output, Report},
 };
-use muster_storage::{Changes, Prepared, StoreError, SyncView};
+use muster_storage::{Batch, Changes, Prepared, StoreError, SyncView};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -221,10 +222,24 @@ impl State {
         let taken = if control {
             store.write(now_ms, move |batch| batch.append_control(space, ops), tell)
         } else {
-            let Some(state) = store.control(space) else { return };
+            let other = self.link.node;
+            let pair_in = store.paired_in(space, other);
+            let state = match pair_in.and_then(|workspace| store.control(workspace)) {
+                Some(workspace) => Arc::new(ControlState::pair(&workspace, store.node(), other)),
+                None => match store.control(space) {
+                    Some(state) => state,
+                    None => return,
+                },
+            };
             // Reading what they mean costs as much as storing them, so it is done here, not by the writer.
             let ops = ops.into_iter().map(|op| Prepared::new(op, &state)).collect();
-            store.write(now_ms, move |batch| batch.append_remote(space, ops, bytes), tell)
+            let work = move |batch: &mut Batch<'_>| {
+                if let Some(workspace) = pair_in {
+                    batch.begin_pair(workspace, other)?;
+                }
+                batch.append_remote(space, ops, bytes)
+            };
+            store.write(now_ms, work, tell)
         };
         if taken.is_err() {
             // The writer is overwhelmed or going down: the peer will bring them again over a new link.

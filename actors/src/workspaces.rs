@@ -1,4 +1,4 @@
-//! The workspaces of a node, and the channels of each: started when they are needed.
+//! The workspaces of a node, and the channels and direct rooms of each: started when they are needed.
 //!
 //! `Workspaces` also answers what other nodes ask of this one as a home: to be let in, and what admins
 //! elsewhere want decided.
@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use muster_protocol::{
     ask::{Answer, Question, SignedQuestion},
+    content::Room,
     identity::NodeId,
     ids::{SpaceId, WorkspaceId},
     limits,
@@ -17,15 +18,17 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio::sync::oneshot;
 
 use crate::{
-    channel::{Channel, ChannelMessage, Place},
+    channel::{Channel, ChannelMessage},
+    compose::Place,
     context::{Context, lock},
+    direct_room::{DirectRoom, DirectRoomMessage},
     supervisor::Restarts,
 };
 
 /// What the front of all workspaces is told.
 pub(crate) enum WorkspacesMessage {
-    /// The actor of a channel, started if need be.
-    Channel(SpaceId, WorkspaceId, ChannelName, RpcReplyPort<ActorRef<ChannelMessage>>),
+    /// Something for a workspace, whose actor is started if need be.
+    Workspace(SpaceId, WorkspaceId, WorkspaceMessage),
     /// Another node asks.
     Question { from: NodeId, bytes: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
     /// An answer was given.
@@ -72,7 +75,7 @@ impl Actor for Workspaces {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            WorkspacesMessage::Channel(space, workspace, name, reply) => {
+            WorkspacesMessage::Workspace(space, workspace, message) => {
                 let actor = match state.workspaces.get(&space) {
                     Some(actor) => actor.clone(),
                     None => {
@@ -83,7 +86,7 @@ impl Actor for Workspaces {
                         actor
                     }
                 };
-                actor.cast(WorkspaceMessage::Channel(name, reply))?;
+                actor.cast(message)?;
             }
             WorkspacesMessage::Question { from, bytes, answer } => {
                 state.question(&myself, from, &bytes, answer)
@@ -171,9 +174,11 @@ impl State {
 pub(crate) enum WorkspaceMessage {
     /// The actor of a channel, started if need be.
     Channel(ChannelName, RpcReplyPort<ActorRef<ChannelMessage>>),
+    /// The actor of a direct room, started if need be.
+    DirectRoom(Box<Room>, RpcReplyPort<ActorRef<DirectRoomMessage>>),
 }
 
-/// One workspace: the supervisor of its channels.
+/// One workspace: the supervisor of its channels and direct rooms.
 pub(crate) struct Workspace;
 
 pub(crate) struct WorkspaceState {
@@ -199,23 +204,16 @@ impl Actor for Workspace {
     async fn handle(
         &self,
         myself: ActorRef<Self::Msg>,
-        WorkspaceMessage::Channel(name, reply): Self::Msg,
+        message: Self::Msg,
         state: &mut WorkspaceState,
     ) -> Result<(), ActorProcessingErr> {
-        let key = (state.space, name.clone());
-        let known = lock(&state.context.channels).get(&key).cloned();
-        let actor = match known {
-            Some(actor) => actor,
-            None => {
-                let (context, space, workspace) = (state.context.clone(), state.space, state.workspace);
-                let place = Place { context, space, workspace, name };
-                let (actor, _) = Actor::spawn_linked(None, Channel, place, myself.get_cell()).await?;
-                lock(&state.context.channels).insert(key, actor.clone());
-                actor
+        // Whoever asked may have stopped waiting; the actor is there for the next one.
+        match message {
+            WorkspaceMessage::Channel(name, reply) => drop(reply.send(state.channel(&myself, name).await?)),
+            WorkspaceMessage::DirectRoom(room, reply) => {
+                drop(reply.send(state.direct_room(&myself, *room).await?));
             }
-        };
-        // Whoever asked may have stopped waiting; the channel is there for the next one.
-        let _ = reply.send(actor);
+        }
         Ok(())
     }
 
@@ -226,12 +224,48 @@ impl Actor for Workspace {
         state: &mut WorkspaceState,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(child, error) = event {
-            tracing::error!(%error, "the actor of a channel failed");
+            tracing::error!(%error, "the actor of a channel or direct room failed");
             lock(&state.context.channels).retain(|_, actor| actor.get_id() != child.get_id());
+            lock(&state.context.rooms).retain(|_, actor| actor.get_id() != child.get_id());
             if !state.restarts.allow(state.context.monotonic_ms()) {
-                myself.stop(Some("channels fail again and again".to_owned()));
+                myself.stop(Some("channels or direct rooms fail again and again".to_owned()));
             }
         }
         Ok(())
+    }
+}
+
+impl WorkspaceState {
+    fn place(&self, name: ChannelName) -> Place {
+        Place { context: self.context.clone(), space: self.space, workspace: self.workspace, name }
+    }
+
+    async fn channel(
+        &self,
+        myself: &ActorRef<WorkspaceMessage>,
+        name: ChannelName,
+    ) -> Result<ActorRef<ChannelMessage>, ActorProcessingErr> {
+        let key = (self.space, name.clone());
+        if let Some(actor) = lock(&self.context.channels).get(&key) {
+            return Ok(actor.clone());
+        }
+        let (actor, _) = Actor::spawn_linked(None, Channel, self.place(name), myself.get_cell()).await?;
+        lock(&self.context.channels).insert(key, actor.clone());
+        Ok(actor)
+    }
+
+    async fn direct_room(
+        &self,
+        myself: &ActorRef<WorkspaceMessage>,
+        room: Room,
+    ) -> Result<ActorRef<DirectRoomMessage>, ActorProcessingErr> {
+        let key = (self.space, room.id.clone());
+        if let Some(actor) = lock(&self.context.rooms).get(&key) {
+            return Ok(actor.clone());
+        }
+        let arguments = (self.place(room.channel.clone()), room);
+        let (actor, _) = Actor::spawn_linked(None, DirectRoom, arguments, myself.get_cell()).await?;
+        lock(&self.context.rooms).insert(key, actor.clone());
+        Ok(actor)
     }
 }

@@ -216,3 +216,6 @@ fn channel_stream(op: &Operation, channel: &ChannelName) -> StreamId {
 fn in_stream(op: &Operation, stream: StreamId) -> Result<(), Void> {
     if op.header().stream == stream { Ok(()) } else { Err(Void::Misplaced) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,6 +179,13 @@ pub const GOSSIP_TOPICS_MAX: usize = 64;
 pub const PRESENCE_PEERS_MAX: usize = 16;
 /// Remote peers remembered, over all workspaces; the oldest go first.
 pub const REMOTE_PEERS_MAX: usize = 10_000;
+/// Bytes of a remote peer's capability documents that are remembered (N-71); a larger catalog is not. A document is
+/// a page of text, so this is a catalog of fifty.
+pub const REMOTE_CATALOG_BYTES_MAX: usize = 256 * 1024;
+/// Remote peers whose capability documents are remembered: with the limit above, at most 64 MiB.
+pub const REMOTE_CATALOGS_MAX: usize = 256;
+/// Comings and goings of remote peers that wait for a listener of the event stream; one that is slower misses some.
+pub const PRESENCE_EVENTS_WAITING: usize = 256;
 
 // ---- membership ------------------------------------------------------------------------------
 

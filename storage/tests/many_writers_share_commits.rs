@@ -78,7 +78,8 @@ fn sixty_four_writers_at_once_share_a_commit() {
             let (store, reply, now_ms) = (&node.store, reply.clone(), node.now_ms.get());
             scope.spawn(move || {
                 let (envelope, json) = (envelope.clone(), envelope.to_json().unwrap());
-                let work = move |batch: &mut muster_storage::Batch<'_>| batch.send(space, None, &envelope, json);
+                let work =
+                    move |batch: &mut muster_storage::Batch<'_>| batch.send(space, None, &envelope, json);
                 store.write(now_ms, work, move |outcome| reply.send(outcome).unwrap()).unwrap();
             });
         }

@@ -11,25 +11,28 @@ mod talk;
 use std::{future::Future, path::PathBuf, sync::Arc};
 
 use muster_protocol::{
+    content::Room,
     identity::{Identity, NodeId},
     ids::{SpaceId, WorkspaceId},
     network::ChannelName,
 };
 use muster_storage::{BackupError, Batch, Store, StoreError, WorkspaceRow};
 use ractor::{Actor, ActorRef, RpcReplyPort, rpc::CallResult};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     channel::ChannelMessage,
+    compose::Place,
     context::{ActiveSession, Context, lock},
     counters::NetworkCounters,
+    direct_room::DirectRoomMessage,
     error::{StartError, Unavailable},
     ports::{Events, Ports},
-    presence::PresenceMessage,
+    presence::{PresenceEvent, PresenceMessage},
     root::NodeSupervisor,
     settings::Settings,
     supervisor::CALL,
-    workspaces::WorkspacesMessage,
+    workspaces::{WorkspaceMessage, WorkspacesMessage},
 };
 
 pub use membership::Invite;
@@ -137,6 +140,11 @@ impl Node {
         self.context.events.subscribe()
     }
 
+    /// Comings and goings of remote peers from now on. They are news, not records: nobody keeps them.
+    pub fn subscribe_presence(&self) -> broadcast::Receiver<PresenceEvent> {
+        self.context.turns.subscribe()
+    }
+
     /// Whether a node has a link with this one, or is it.
     pub fn is_online(&self, node: NodeId) -> bool {
         node == self.id() || lock(&self.context.links).keys().any(|link| link.node == node)
@@ -208,29 +216,49 @@ impl Node {
         T: Send + 'static,
         E: From<Unavailable> + Send + 'static,
     {
-        let actor = self.channel(workspace, channel).await?;
-        match actor.call(message, CALL).await {
-            Ok(CallResult::Success(result)) => result,
-            Ok(CallResult::Timeout) => Err(Unavailable::Timeout.into()),
-            // The actor or the store went away before it answered.
-            Ok(CallResult::SenderError) => Err(Unavailable::Busy.into()),
-            Err(_) => Err(Unavailable::Busy.into()),
-        }
+        let space = self.context.space(workspace).ok_or(Unavailable::Stopping)?;
+        let known = lock(&self.context.channels).get(&(space, channel.clone())).cloned();
+        let actor = match known {
+            Some(actor) => actor,
+            None => {
+                let start = |reply| WorkspaceMessage::Channel(channel.clone(), reply);
+                self.started(space, workspace, start).await?
+            }
+        };
+        ask(&actor, message).await
     }
 
-    /// The actor of a channel: as a rule found in the table, else started.
-    async fn channel(
+    async fn ask_direct_room<T, E>(
         &self,
+        place: &Place,
+        room: Room,
+        message: impl FnOnce(RpcReplyPort<Result<T, E>>) -> DirectRoomMessage,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Unavailable> + Send + 'static,
+    {
+        let known = lock(&self.context.rooms).get(&(place.space, room.id.clone())).cloned();
+        let actor = match known {
+            Some(actor) => actor,
+            None => {
+                let start = |reply| WorkspaceMessage::DirectRoom(Box::new(room), reply);
+                self.started(place.space, place.workspace, start).await?
+            }
+        };
+        ask(&actor, message).await
+    }
+
+    /// Has an actor of a workspace started.
+    async fn started<A: Send + 'static>(
+        &self,
+        space: SpaceId,
         workspace: WorkspaceId,
-        name: &ChannelName,
-    ) -> Result<ActorRef<ChannelMessage>, Unavailable> {
-        let space = self.context.space(workspace).ok_or(Unavailable::Stopping)?;
-        if let Some(actor) = lock(&self.context.channels).get(&(space, name.clone())) {
-            return Ok(actor.clone());
-        }
+        message: impl FnOnce(RpcReplyPort<A>) -> WorkspaceMessage,
+    ) -> Result<A, Unavailable> {
         let workspaces = lock(&self.context.fronts).workspaces.clone().ok_or(Unavailable::Stopping)?;
-        let name = name.clone();
-        match workspaces.call(|reply| WorkspacesMessage::Channel(space, workspace, name, reply), CALL).await {
+        let start = |reply| WorkspacesMessage::Workspace(space, workspace, message(reply));
+        match workspaces.call(start, CALL).await {
             Ok(CallResult::Success(actor)) => Ok(actor),
             Ok(CallResult::Timeout) => Err(Unavailable::Timeout),
             Ok(CallResult::SenderError) | Err(_) => Err(Unavailable::Stopping),
@@ -240,6 +268,24 @@ impl Node {
     fn workspace_row(&self, space: SpaceId) -> Result<Option<WorkspaceRow>, Unavailable> {
         let Some(control) = self.context.store.control(space) else { return Ok(None) };
         Ok(self.context.store.view()?.workspace(&control.genesis().workspace.to_string())?)
+    }
+}
+
+/// Asks the actor of a channel or room.
+async fn ask<M, T, E>(
+    actor: &ActorRef<M>,
+    message: impl FnOnce(RpcReplyPort<Result<T, E>>) -> M,
+) -> Result<T, E>
+where
+    M: ractor::Message,
+    T: Send + 'static,
+    E: From<Unavailable> + Send + 'static,
+{
+    match actor.call(message, CALL).await {
+        Ok(CallResult::Success(result)) => result,
+        Ok(CallResult::Timeout) => Err(Unavailable::Timeout.into()),
+        // The actor or the store went away before it answered.
+        Ok(CallResult::SenderError) | Err(_) => Err(Unavailable::Busy.into()),
     }
 }
 

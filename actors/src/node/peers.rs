@@ -67,7 +67,7 @@ pub struct PeerRow {
     pub presence: PresenceState,
     /// Whole seconds since it was heard of; remote peers only.
     pub age_seconds: Option<u64>,
-    /// Its capability documents; known of local peers only.
+    /// Its capability documents: of local peers always, of others when they told them (N-71).
     pub catalog: Option<Vec<Capability>>,
     /// Its node.
     pub node: NodeId,
@@ -194,7 +194,7 @@ impl Node {
                     expires_ms: Some(peer.last_seen_ms + 2 * interval_ms),
                     presence,
                     age_seconds: Some(age_ms / 1000),
-                    catalog: None,
+                    catalog: peer.catalog,
                     node: peer.node,
                     card: peer.card,
                 }

@@ -1,19 +1,22 @@
 //! Agents, channels, sessions, and what sessions say.
 
 use muster_protocol::{
-    content::PURPOSE_BYTES_MAX,
-    ids::WorkspaceId,
+    content::{PURPOSE_BYTES_MAX, Room},
+    ids::{SpaceId, WorkspaceId},
     limits,
-    network::{Capability, ChannelName},
+    network::{Capability, ChannelName, Pair, PeerName, Surface},
 };
-use muster_storage::{AgentRow, SessionRow, SessionState};
+use muster_storage::{AgentRow, RoomRow, SessionRow, SessionState};
 
 use super::Node;
 use crate::{
-    channel::{ChannelMessage, SendRequest, Sent},
+    channel::ChannelMessage,
+    compose::{Place, SendRequest, Sent},
     context::lock,
+    direct_room::{DirectRoomMessage, read_room},
     error::{
-        CreateChannelError, RegisterAgentError, SendError, StartSessionError, StopSessionError, Unavailable,
+        CreateChannelError, RegisterAgentError, ResolveRoomError, SendError, StartSessionError,
+        StopSessionError, Unavailable,
     },
 };
 
@@ -153,13 +156,65 @@ impl Node {
         }
         let channel = ChannelName::parse(&request.channel)
             .map_err(|cause| muster_protocol::network::Refusal::BadName { member: "channel", cause })?;
-        let node = self.clone();
+        let (node, place) = (self.clone(), self.place(workspace, space, channel));
         self.carry_out(async move {
-            node.ask_channel(workspace, &channel, |reply| ChannelMessage::Send(Box::new(request), reply))
-                .await
+            match room_of(&place, &request) {
+                Some(room) => {
+                    let send = |reply| DirectRoomMessage::Send(Box::new(request), reply);
+                    node.ask_direct_room(&place, room, send).await
+                }
+                // What names no room is refused there, or is for everybody.
+                None => {
+                    let send = |reply| ChannelMessage::Send(Box::new(request), reply);
+                    node.ask_channel(workspace, &place.name, send).await
+                }
+            }
         })
         .await
     }
+
+    /// The direct room of a session of this node and a peer that is visible in the session's channel, opened if
+    /// need be (N-38, N-39).
+    pub async fn resolve_room(
+        &self,
+        workspace: WorkspaceId,
+        channel: ChannelName,
+        session_id: &str,
+        peer: PeerName,
+    ) -> Result<RoomRow, ResolveRoomError> {
+        if !self.context.settings.network.enabled {
+            return Err(ResolveRoomError::Disabled);
+        }
+        let space = self.context.space(workspace).ok_or(ResolveRoomError::UnknownWorkspace)?;
+        let place = self.place(workspace, space, channel);
+        let me = place.sender(session_id).ok_or(ResolveRoomError::NotInChannel)?;
+        let other = place.node_of(&peer).ok_or(ResolveRoomError::TargetNotVisible)?;
+        let pair = Pair::of(&me, &peer).map_err(|_| ResolveRoomError::SamePeer)?;
+        let room = place.room(pair).ok_or(ResolveRoomError::UnknownWorkspace)?;
+        let row = match read_room(&place, &room)? {
+            Some(row) => row,
+            None => {
+                let node = self.clone();
+                self.carry_out(async move {
+                    node.ask_direct_room(&place, room, |reply| DirectRoomMessage::Resolve(other, reply)).await
+                })
+                .await?
+            }
+        };
+        self.context.counters.resolved();
+        Ok(row)
+    }
+
+    fn place(&self, workspace: WorkspaceId, space: SpaceId, name: ChannelName) -> Place {
+        Place { context: self.context.clone(), space, workspace, name }
+    }
+}
+
+/// The room that a request is for, when it says so and names its two peers.
+fn room_of(place: &Place, request: &SendRequest) -> Option<Room> {
+    let direct = request.surface.as_deref().map(str::trim) == Some(Surface::Direct.as_str());
+    let to = PeerName::parse(request.to.as_deref().filter(|_| direct)?).ok()?;
+    place.room(Pair::of(&place.sender(&request.session_id)?, &to).ok()?)
 }
 
 /// `^[a-z0-9][a-z0-9._-]{0,63}$` (`contracts/node.yaml`).

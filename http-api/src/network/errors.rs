@@ -177,7 +177,7 @@ impl From<SendError> for Failure {
             E::Unavailable(error) => return error.into(),
             E::Disabled => return Self::disabled(),
             E::UnknownWorkspace => return Self::unknown_workspace(),
-            E::Missing(_) | E::Proof(_) | E::NotCarried => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
+            E::Missing(_) | E::Proof(_) => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
             E::NotAMember => (StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN),
             E::UnknownSession | E::NotInChannel => (StatusCode::NOT_FOUND, &codes::SESSION_UNKNOWN),
             E::TargetNotVisible => (StatusCode::NOT_FOUND, &codes::TARGET_UNREACHABLE),

@@ -8,9 +8,8 @@ mod shared;
 use std::collections::BTreeMap;
 
 use self::shared::{Control, Shared, key};
-use super::{Closed, Frame, Hello, Input, Output, View, digest};
+use super::{Closed, Frame, Hello, Input, Output, View};
 use crate::{
-    cbor::Bytes32,
     fork::ForkProof,
     identity::NodeId,
     ids::{LogId, SpaceId},
@@ -222,9 +221,8 @@ impl Machine {
         if now_ms >= self.compare_at_ms {
             self.compare_at_ms = now_ms + ANTI_ENTROPY_MS;
             for space in spaces {
-                let Some(control) = view.control(space)? else { continue };
-                let digest = digest(control.height(), &view.heights(space)?);
-                self.send(&Frame::Digest(space, Bytes32(digest)));
+                let Some(control) = self.control(space, view)? else { continue };
+                self.send_digest(space, &control, view)?;
             }
         }
         Ok(())

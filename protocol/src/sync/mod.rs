@@ -7,6 +7,10 @@
 //! and says that its control log is longer: then it is told how long ours is, and nothing else, because
 //! it may be a member we have not heard of yet.
 //!
+//! What two nodes say only to each other is shared with nobody else: while both may write in a workspace, their
+//! *pair space* in it (see [`SpaceId::pair`](crate::ids::SpaceId::pair)) is shared on the link between them like
+//! any other, only that it has no control log and is never announced, because both derive it.
+//!
 //! * A node pushes its **own** log to every peer from where that peer says it is. A slow or sleeping
 //!   peer costs a cursor, not a queue.
 //! * What it holds of **others'** logs it tells ([`Frame::Heights`]) and serves when asked

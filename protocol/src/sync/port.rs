@@ -12,12 +12,17 @@ use crate::{
 };
 
 /// What the machine reads of its node's store. All of it is durable.
+///
+/// The machine also asks about spaces the node does not hold: a peer may name any, and a pair space (see
+/// [`SpaceId::pair`]) is shared before anything was said in it. Such a space has no heights, no operations, and
+/// every log of it the height 0. Pair spaces are the machine's own business: they have no control log, so
+/// [`View::spaces`] does not list them and [`View::control`] answers `None` for them, held or not.
 pub trait View {
     /// Why reading fails; the caller stops.
     type Error;
-    /// Spaces this node holds.
+    /// Workspaces' spaces this node holds; no pair spaces.
     fn spaces(&self) -> Result<Vec<SpaceId>, Self::Error>;
-    /// The control state of a space.
+    /// The control state of a workspace's space; `None` for a pair space and for what this node does not hold.
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Self::Error>;
     /// Encoded entries of a control log from height `from` on: at least one if there is one, about
     /// `bytes_max` bytes of them.
@@ -27,12 +32,12 @@ pub trait View {
         from: u64,
         bytes_max: usize,
     ) -> Result<Vec<Vec<u8>>, Self::Error>;
-    /// Heights of all logs of a space, capped by cut-offs and forks, ordered.
+    /// Heights of all logs of a space, capped by cut-offs and forks, ordered; empty when it is not held.
     fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Self::Error>;
     /// The capped height of one log; 0 when unknown.
     fn height(&self, log: &LogId) -> Result<u64, Self::Error>;
     /// Encoded operations of a log from `from` on, up to its capped height: at least one if there is
-    /// one, else about `bytes_max` bytes and at most `count_max` of them.
+    /// one, else about `bytes_max` bytes and at most `count_max` of them. Empty when the log is not held.
     fn ops(
         &self,
         log: &LogId,
@@ -88,7 +93,7 @@ pub struct Report {
     pub heights: Vec<Height>,
     /// Whether the control log grew.
     pub control_grew: bool,
-    /// Some cited a control height ahead of ours.
+    /// Some cited a control height ahead of ours; never in a pair space, whose height stays what it is.
     pub control_ahead: bool,
     /// Logs of which something was missing, or whose time is ahead: ask again later.
     pub again: Vec<LogId>,
@@ -120,7 +125,9 @@ impl Report {
 pub enum Output {
     /// Send a frame.
     Send(Vec<u8>),
-    /// Store operations of a space and answer with [`Input::Stored`]. Signatures are verified.
+    /// Store operations of a space and answer with [`Input::Stored`]. Signatures are verified. A space that is no
+    /// workspace's is the pair space of this node and the peer in one of theirs, perhaps not held yet: it is
+    /// judged by [`ControlState::pair`], and held from its first operation on.
     Store {
         /// Which space.
         space: SpaceId,
@@ -131,7 +138,8 @@ pub enum Output {
         /// For [`Report::bytes`].
         bytes: u64,
     },
-    /// The peer told durable heights; those of our own logs are its acknowledgement.
+    /// The peer told durable heights; those of our own logs are its acknowledgement. It may name logs we do not
+    /// have, also in a pair space of which we hold nothing yet.
     PeerHeights {
         /// In which space.
         space: SpaceId,
@@ -142,7 +150,7 @@ pub enum Output {
     Fork(ForkProof),
     /// The peer told presence.
     Presence(Vec<u8>),
-    /// From now on this space is shared with the peer: tell it who is here.
+    /// From now on this workspace's space is shared with the peer: tell it who is here.
     Shared(SpaceId),
     /// Close the link. Nothing follows.
     Close(Closed),

@@ -7,6 +7,7 @@ mod forks;
 mod hostile;
 mod membership;
 mod node;
+mod pairs;
 mod schedules;
 mod world;
 

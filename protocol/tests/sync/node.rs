@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, convert::Infallible, sync::Arc};
 use muster_protocol::{
     cbor::{Bytes, Bytes16},
     clock::HlcClock,
-    control::{ControlState, Entry, Genesis, MemberAdded, MemberRemoved, Role},
+    control::{ControlState, CutOff, Entry, Genesis, MemberAdded, MemberRemoved, Role, RoleSet},
     fork::ForkProof,
     identity::{Identity, NodeId},
     ids::{LogId, OpId, SpaceId, StreamId, WorkspaceId},
@@ -56,6 +56,10 @@ pub(crate) struct Node {
 }
 
 impl Space {
+    fn of(control: ControlState, entries: Vec<Vec<u8>>) -> Self {
+        Self { control: Arc::new(control), entries, logs: BTreeMap::new() }
+    }
+
     fn id(&self) -> SpaceId {
         self.control.space()
     }
@@ -174,10 +178,26 @@ impl Node {
 
     /// Holds a workspace from its first entry on.
     pub(crate) fn begin(&mut self, genesis: &Operation) {
-        let control = ControlState::begin(genesis).unwrap();
-        let space =
-            Space { control: Arc::new(control), entries: vec![genesis.encode()], logs: BTreeMap::new() };
+        let space = Space::of(ControlState::begin(genesis).unwrap(), vec![genesis.encode()]);
         self.spaces.entry(genesis.header().space).or_insert(space);
+    }
+
+    /// Holds its pair space with another node in a workspace, from now on if not already.
+    pub(crate) fn pair(&mut self, workspace: SpaceId, other: NodeId) -> SpaceId {
+        let control = ControlState::pair(&self.spaces[&workspace].control, self.id(), other);
+        let pair = control.space();
+        self.spaces.entry(pair).or_insert_with(|| Space::of(control, Vec::new()));
+        pair
+    }
+
+    /// Holds the space of operations that a peer sent: if it is no workspace's, then it is the pair space
+    /// with the peer in one of them.
+    pub(crate) fn hold(&mut self, space: SpaceId, peer: NodeId) {
+        let me = self.id();
+        let is_its_pair = |workspace: &SpaceId| SpaceId::pair(*workspace, me, peer) == space;
+        if let Some(workspace) = self.spaces.keys().copied().find(is_its_pair) {
+            self.pair(workspace, peer);
+        }
     }
 
     pub(crate) fn genesis(&self, space: SpaceId) -> Operation {
@@ -222,10 +242,21 @@ impl Node {
 
     /// Removes a member, cut off at what this home holds of its logs.
     pub(crate) fn remove(&mut self, space: SpaceId, node: NodeId, now_ms: u64) -> Commit {
-        let logs = &self.spaces[&space].logs;
-        let cut_offs = logs.iter().filter(|(key, _)| key.0 == node).map(|(key, log)| (key.1, log.head.seq));
-        let removed = MemberRemoved { node, cut_offs: cut_offs.collect(), evidence: Bytes::default() };
+        let cut_offs = self.cut_offs(space, node);
+        let removed = MemberRemoved { node, cut_offs, evidence: Bytes::default() };
         self.decide(space, &Entry::MemberRemoved(removed), now_ms)
+    }
+
+    /// Changes a member's role.
+    pub(crate) fn set_role(&mut self, space: SpaceId, node: NodeId, role: Role, now_ms: u64) -> Commit {
+        let cut_offs = self.cut_offs(space, node);
+        let set = RoleSet { node, role: role.code(), cut_offs, evidence: Bytes::default() };
+        self.decide(space, &Entry::RoleSet(set), now_ms)
+    }
+
+    fn cut_offs(&self, space: SpaceId, node: NodeId) -> Vec<CutOff> {
+        let logs = self.spaces[&space].logs.iter().filter(|(key, _)| key.0 == node);
+        logs.map(|(key, log)| (key.1, log.head.seq)).collect()
     }
 
     /// The next operation of this node's own log, not stored.
@@ -332,11 +363,13 @@ impl View for Node {
     type Error = Infallible;
 
     fn spaces(&self) -> Result<Vec<SpaceId>, Infallible> {
-        Ok(self.spaces.keys().copied().collect())
+        let workspaces = self.spaces.values().filter(|space| space.control.pair_nodes().is_none());
+        Ok(workspaces.map(Space::id).collect())
     }
 
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Infallible> {
-        Ok(self.spaces.get(&space).map(|space| space.control.clone()))
+        let control = self.spaces.get(&space).map(|space| space.control.clone());
+        Ok(control.filter(|control| control.pair_nodes().is_none()))
     }
 
     fn control_entries(
@@ -358,7 +391,7 @@ impl View for Node {
     }
 
     fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Infallible> {
-        let held = &self.spaces[&space];
+        let Some(held) = self.spaces.get(&space) else { return Ok(Vec::new()) };
         let height =
             |key: &(NodeId, u64)| Height { author: key.0, incarnation: key.1, seq: held.capped(*key) };
         Ok(held.logs.keys().map(height).filter(|height| height.seq > 0).collect())
@@ -375,7 +408,7 @@ impl View for Node {
         bytes_max: usize,
         count_max: usize,
     ) -> Result<Vec<Vec<u8>>, Infallible> {
-        let held = &self.spaces[&log.space];
+        let Some(held) = self.spaces.get(&log.space) else { return Ok(Vec::new()) };
         let key = (log.author, log.incarnation);
         let end = held.capped(key);
         if from > end {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_protocol::{
+    control::Role,
     identity::NodeId,
     ids::{LogId, OpId, SpaceId},
     operation::Operation,
@@ -207,6 +208,20 @@ impl World {
         self.committed(0, &commit);
     }
 
+    pub(crate) fn set_role(&mut self, space: SpaceId, node: usize, role: Role) {
+        let (id, now_ms) = (self.id(node), self.now_ms);
+        let commit = self.nodes[0].set_role(space, id, role, now_ms);
+        self.committed(0, &commit);
+    }
+
+    /// Writes into the pair space of `node` with another in a workspace; says which that is.
+    pub(crate) fn tell(&mut self, node: usize, other: usize, workspace: SpaceId, body: &[u8]) -> SpaceId {
+        let other = self.id(other);
+        let pair = self.nodes[node].pair(workspace, other);
+        self.write(node, pair, body);
+        pair
+    }
+
     /// What the answer to a request to join gives a node: the first entry of the control log.
     pub(crate) fn give_genesis(&mut self, space: SpaceId, node: usize) {
         let genesis = self.nodes[0].genesis(space);
@@ -308,7 +323,8 @@ impl World {
                 }
             }
             Event::Store { at, from, life, space, control, ops, bytes } => {
-                let now_ms = self.now_ms;
+                let (now_ms, peer) = (self.now_ms, self.id(from));
+                self.nodes[at].hold(space, peer);
                 let (report, commit) = self.nodes[at].store(space, control, &ops, bytes, now_ms);
                 if lives(self, at, from, life) {
                     self.input(at, from, Input::Stored(report));
@@ -376,10 +392,11 @@ impl World {
 
     fn heights(&self, space: SpaceId, nodes: &[usize]) -> Vec<(u64, Vec<u64>)> {
         let heights = |node: &usize| {
-            let held = &self.nodes[*node].spaces[&space];
-            (held.control.height(), held.content().1.iter().map(|(_, _, ids)| ids.len() as u64).collect())
+            let held = self.nodes[*node].spaces.get(&space)?;
+            let heights = held.content().1.iter().map(|(_, _, ids)| ids.len() as u64).collect();
+            Some((held.control.height(), heights))
         };
-        nodes.iter().map(heights).collect()
+        nodes.iter().map(|node| heights(node).unwrap_or_default()).collect()
     }
 
     /// A report and what it changed, as if a peer had sent these operations.

@@ -71,8 +71,8 @@ pub struct EventRow {
     pub number: u64,
     /// Where.
     pub workspace: Option<WorkspaceId>,
-    /// What kind of thing: `message`, `channel`, `session`, `agent`, `workspace`, `member_added`, `member_removed`,
-    /// `role_set`, `invite_created`, `invite_revoked`.
+    /// What kind of thing: `message`, `work`, `delivery`, `room`, `channel`, `session`, `agent`, `workspace`,
+    /// `member_added`, `member_removed`, `role_set`, `invite_created`, `invite_revoked`.
     pub kind: String,
     /// What happened, in the words of the doors.
     pub data: Value,
@@ -119,7 +119,10 @@ impl View {
         for (node, member, role) in control.members() {
             let mut behind = 0;
             if node != self.node {
-                for (_, row, counts) in &own {
+                // What is for everybody, and what is for this node alone.
+                let pair = SpaceId::pair(workspace.space, self.node, node);
+                let aside = self.logs(pair)?.into_iter().filter(|(log, _, _)| log.author == self.node);
+                for (_, row, counts) in own.iter().cloned().chain(aside) {
                     behind += counts.saturating_sub(self.acked_of(node, row.number)?);
                 }
             }
@@ -237,6 +240,7 @@ fn message_data(op: &Operation) -> Value {
         "channel": envelope.channel.as_str(),
         "kind": envelope.kind.as_str(),
         "thread_id": envelope.container.as_ref().and_then(|container| container.thread_id()).map(AsRef::<str>::as_ref),
+        "direct_id": envelope.container.as_ref().and_then(|container| container.direct_id()).map(AsRef::<str>::as_ref),
         "peer_from": envelope.from.as_str(),
         "peer_to": envelope.to.as_ref().map(AsRef::<str>::as_ref),
         "work_id": envelope.work_id.as_ref().map(AsRef::<str>::as_ref),

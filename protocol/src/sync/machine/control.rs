@@ -1,6 +1,7 @@
-//! Which spaces are shared on a link, and how their control logs travel.
+//! Which spaces are shared on a link, and how their control logs travel. A pair space has none: both ends
+//! derive it and what its control log would say.
 
-use std::collections::btree_map::Entry;
+use std::{collections::btree_map::Entry, sync::Arc};
 
 use super::{
     Machine, PULL_DELAY_MS, PULL_STALE_MS,
@@ -8,41 +9,83 @@ use super::{
 };
 use crate::{
     cbor::{Bytes, Bytes32},
-    control::ControlState,
+    control::{ControlState, Role},
     ids::SpaceId,
     limits,
     sync::{Frame, Output, View, digest},
 };
 
 impl Machine {
-    /// Shares exactly the spaces of which both of us are members, as far as our control logs say. Of a
-    /// space whose control log does not reach to our own admission yet, members are asked for the rest.
+    /// Shares exactly the spaces of which both of us are members, as far as our control logs say, and the
+    /// pair space of us two in each in which both of us may write. Of a space whose control log does not
+    /// reach to our own admission yet, members are asked for the rest.
     pub(super) fn review<V: View>(&mut self, now_ms: u64, view: &V) -> Result<(), V::Error> {
         if !self.greeted {
             return Ok(());
         }
-        let mut members = Vec::new();
+        let mut ours = Vec::new();
         for space in view.spaces()? {
             let Some(control) = view.control(space)? else { continue };
             if control.role(self.peer).is_none() {
                 continue;
             }
             if control.role(self.me).is_some() {
-                members.push((space, control));
+                let pair = self.pair_in(&control);
+                ours.push((space, control, pair));
             } else if self.controls.entry(space).or_default().asked < control.height() {
                 self.ask_control(space, &control);
             }
         }
-        self.shared.retain(|space, _| members.iter().any(|(member, _)| member == space));
-        for (space, control) in members {
+        self.shared.retain(|shared, _| {
+            ours.iter().any(|(space, _, pair)| space == shared || pair.as_ref() == Some(shared))
+        });
+        for (space, control, pair) in ours {
             if let Entry::Vacant(new) = self.shared.entry(space) {
                 new.insert(Shared::default());
                 self.send(&Frame::ControlHeight(space, control.height()));
                 self.send_control(now_ms, space, view)?;
-                self.send(&Frame::Digest(space, Bytes32(digest(control.height(), &view.heights(space)?))));
+                self.send_digest(space, &control, view)?;
                 self.out.push(Output::Shared(space));
             }
+            if let Some(pair) = pair
+                && let Entry::Vacant(new) = self.shared.entry(pair)
+            {
+                let control = Arc::new(ControlState::pair(&control, self.me, self.peer));
+                new.insert(Shared { pair: Some(control.clone()), ..Shared::default() });
+                self.send_digest(pair, &control, view)?;
+            }
         }
+        Ok(())
+    }
+
+    /// The pair space of us two in a workspace, while both of us may write there. That of a node with itself
+    /// stays where it is, also between two lives of that node.
+    fn pair_in(&self, workspace: &ControlState) -> Option<SpaceId> {
+        let writes = |node| workspace.role(node).is_some_and(Role::writes);
+        let both = self.me != self.peer && writes(self.me) && writes(self.peer);
+        both.then(|| SpaceId::pair(workspace.space(), self.me, self.peer))
+    }
+
+    /// The control state of a space: of a pair space that is shared, or as the view knows it.
+    pub(super) fn control<V: View>(
+        &self,
+        space: SpaceId,
+        view: &V,
+    ) -> Result<Option<Arc<ControlState>>, V::Error> {
+        match self.shared.get(&space).and_then(|shared| shared.pair.clone()) {
+            Some(pair) => Ok(Some(pair)),
+            None => view.control(space),
+        }
+    }
+
+    pub(super) fn send_digest<V: View>(
+        &mut self,
+        space: SpaceId,
+        control: &ControlState,
+        view: &V,
+    ) -> Result<(), V::Error> {
+        let digest = digest(control.height(), &view.heights(space)?);
+        self.send(&Frame::Digest(space, Bytes32(digest)));
         Ok(())
     }
 
@@ -58,7 +101,7 @@ impl Machine {
         theirs: u64,
         view: &V,
     ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
+        let Some(control) = view.control(space)? else { return Ok(()) }; // a pair space has no control log
         let known = self.controls.entry(space).or_default();
         known.peer = known.peer.max(theirs);
         if theirs < known.sent && now_ms >= known.sent_at_ms + PULL_STALE_MS {

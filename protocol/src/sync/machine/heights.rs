@@ -20,7 +20,7 @@ impl Machine {
         theirs: [u8; 32],
         view: &V,
     ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
+        let Some(control) = self.control(space, view)? else { return Ok(()) };
         let Some(shared) = self.shared.get_mut(&space) else {
             if control.role(self.me).is_none() {
                 self.ask_control(space, &control); // it takes us for a member: its entries say so
@@ -53,7 +53,7 @@ impl Machine {
         space: SpaceId,
         view: &V,
     ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
+        let Some(control) = self.control(space, view)? else { return Ok(()) };
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
         (shared.told, shared.told_at_ms, shared.tell_at_ms) = (true, now_ms, None);
         shared.news.clear();
@@ -63,7 +63,9 @@ impl Machine {
             self.send_heights(space, page.to_vec(), false);
         }
         self.send_heights(space, rest.to_vec(), true);
-        self.send(&Frame::ControlHeight(space, control.height()));
+        if control.pair_nodes().is_none() {
+            self.send(&Frame::ControlHeight(space, control.height()));
+        }
         Ok(())
     }
 
@@ -107,7 +109,7 @@ impl Machine {
         logs: &[LogKey],
         view: &V,
     ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
+        let Some(control) = self.control(space, view)? else { return Ok(()) };
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
         for log_key in logs {
             let log = LogId { space, author: log_key.0, incarnation: log_key.1 };
@@ -158,7 +160,7 @@ impl Machine {
 
     /// Asks the peer for logs it holds more of, unless they are coming already.
     pub(super) fn pull<V: View>(&mut self, now_ms: u64, space: SpaceId, view: &V) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) };
+        let Some(control) = self.control(space, view)? else { return Ok(()) };
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
         let due: Vec<_> =
             shared.pulls.iter().filter(|(_, pull)| now_ms >= pull.at_ms).map(|(k, p)| (*k, *p)).collect();

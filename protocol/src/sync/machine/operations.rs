@@ -56,9 +56,10 @@ impl Machine {
         }
         self.refused(&report, view)?;
         // Who sent entries is ahead of us and is told how far we are now, so that it sends the next page.
-        if report.control_grew || (report.control_ahead && shared) {
-            let height = view.control(space)?.map_or(0, |control| control.height());
-            self.send(&Frame::ControlHeight(space, height));
+        if (report.control_grew || (report.control_ahead && shared))
+            && let Some(control) = view.control(space)?
+        {
+            self.send(&Frame::ControlHeight(space, control.height()));
         }
         Ok(())
     }

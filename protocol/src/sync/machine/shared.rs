@@ -1,9 +1,9 @@
 //! What one link knows about one space.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::PULL_RETRY_MS;
-use crate::{identity::NodeId, limits, sync::Height};
+use crate::{control::ControlState, identity::NodeId, limits, sync::Height};
 
 /// A log inside a space: author and incarnation.
 pub(super) type LogKey = (NodeId, u64);
@@ -45,6 +45,8 @@ pub(super) struct Control {
 /// What is known about one space on this link.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// The state of a pair space. Other spaces have a control log, and the view knows their state.
+    pub(super) pair: Option<Arc<ControlState>>,
     /// What the peer holds or was sent.
     pub(super) peer: BTreeMap<LogKey, u64>,
     /// Whether the peer told all its heights, so that it is known what it lacks; and we ours.

@@ -1,8 +1,11 @@
 //! Who is here: telling it about our sessions, and hearing it about everybody else's (N-54 to N-60).
 
+mod table;
+mod whois;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use muster_protocol::{
@@ -10,11 +13,11 @@ use muster_protocol::{
     identity::NodeId,
     ids::SpaceId,
     limits,
-    network::{CapabilityCatalog, ChannelName, PeerCard, PeerName},
+    network::{Capability, CapabilityCatalog, ChannelName, PeerCard, PeerName},
     presence::{Presence as Telling, Present, topic},
     session, sync,
 };
-use muster_storage::{StoreError, SyncView};
+use muster_storage::{PresenceChange, StoreError, SyncView};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::{
@@ -24,6 +27,37 @@ use crate::{
     ports::{Link, Topic},
 };
 
+pub(crate) use table::PresenceTable;
+use table::{Heard, PeerKey};
+
+/// A peer of another node came, or is gone: for whoever listens, not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceEvent {
+    /// The workspace's space.
+    pub space: SpaceId,
+    /// The channel it is or was in.
+    pub channel: ChannelName,
+    /// The peer.
+    pub peer: PeerName,
+    /// Its node.
+    pub node: NodeId,
+    /// How it is with it now.
+    pub turn: PresenceTurn,
+    /// When this node noticed, Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// What became of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceTurn {
+    /// It is there, and was not before.
+    Came,
+    /// Its node said that it left (N-54).
+    Left,
+    /// It was not heard of for two intervals (N-57).
+    Expired,
+}
+
 /// Bytes of cards in one message, so that with names and addresses it stays below
 /// [`limits::GOSSIP_BYTES_MAX`].
 const CARDS_BYTES_MAX: usize = 5 * 1024;
@@ -32,6 +66,8 @@ const CARDS_BYTES_MAX: usize = 5 * 1024;
 pub(crate) enum PresenceMessage {
     /// A message came, over gossip or a link, undecoded.
     Heard(Vec<u8>),
+    /// A greet or whois was stored.
+    Said(Box<PresenceChange>),
     /// Tell a peer about a space that is shared from now on.
     Introduce(Link, SpaceId),
     /// These sessions of a space were started.
@@ -42,72 +78,6 @@ pub(crate) enum PresenceMessage {
     Announce,
     /// The node stops: say goodbye for all sessions.
     Goodbye(RpcReplyPort<()>),
-}
-
-/// A peer of another node.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct RemotePeer {
-    /// Its node.
-    pub node: NodeId,
-    /// Its card.
-    pub card: PeerCard,
-    /// When it was last heard of, Unix milliseconds of our clock.
-    pub last_seen_ms: u64,
-    /// The same in monotonic milliseconds: what counts for expiry.
-    pub(crate) heard_ms: u64,
-}
-
-/// Greets of a channel since the node started, and the newest.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Greets {
-    pub(crate) count: u64,
-    pub(crate) last_ms: u64,
-}
-
-type PeerKey = (SpaceId, ChannelName, PeerName);
-
-#[derive(Default)]
-struct Table {
-    peers: BTreeMap<PeerKey, RemotePeer>,
-    greets: BTreeMap<(SpaceId, ChannelName), Greets>,
-}
-
-/// The remote peers heard of, for readers.
-#[derive(Default)]
-pub(crate) struct PresenceTable(Mutex<Table>);
-
-impl PresenceTable {
-    /// Remote peers of a space, or of one channel of it, not expired at `now_ms` (monotonic).
-    pub(crate) fn remote(
-        &self,
-        space: SpaceId,
-        channel: Option<&ChannelName>,
-        now_ms: u64,
-        interval_ms: u64,
-    ) -> Vec<(ChannelName, RemotePeer)> {
-        let table = lock(&self.0);
-        let of_space = table.peers.iter().filter(|((of, name, _), peer)| {
-            *of == space
-                && channel.is_none_or(|channel| channel == name)
-                && now_ms < peer.heard_ms.saturating_add(2 * interval_ms)
-        });
-        of_space.map(|((_, channel, _), peer)| (channel.clone(), peer.clone())).collect()
-    }
-
-    pub(crate) fn is_visible(&self, key: &PeerKey, now_ms: u64, interval_ms: u64) -> bool {
-        let table = lock(&self.0);
-        table.peers.get(key).is_some_and(|peer| now_ms < peer.heard_ms.saturating_add(2 * interval_ms))
-    }
-
-    pub(crate) fn greets(&self, space: SpaceId, channel: &ChannelName) -> Greets {
-        lock(&self.0).greets.get(&(space, channel.clone())).copied().unwrap_or_default()
-    }
-
-    fn greeted(&self, space: SpaceId, channel: &ChannelName, at_ms: u64) {
-        let mut table = lock(&self.0);
-        let greets = table.greets.entry((space, channel.clone())).or_default();
-        (greets.count, greets.last_ms) = (greets.count + 1, at_ms);
-    }
 }
 
 /// The actor. Its argument is the node's context.
@@ -144,6 +114,7 @@ impl Actor for Presence {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PresenceMessage::Heard(bytes) => state.heard(&bytes)?,
+            PresenceMessage::Said(change) => state.said(&change)?,
             PresenceMessage::Introduce(link, space) => {
                 let tellings = state.tellings(space, None)?;
                 if let Some(entry) = state.context.link(link) {
@@ -305,19 +276,22 @@ impl State {
         if sessions.is_empty() {
             return Ok(Vec::new());
         }
-        let view = self.context.store.view()?;
-        let Some(control) = view.control(space) else { return Ok(Vec::new()) };
-        let Some(workspace) = view.workspace(&control.genesis().workspace.to_string())? else {
-            return Ok(Vec::new());
-        };
         let mut cards = Vec::new();
         for session in sessions {
-            let agent = view.agent(&workspace, &session.agent)?;
-            let catalog =
-                CapabilityCatalog { capabilities: agent.map(|agent| agent.capabilities).unwrap_or_default() };
+            let catalog = self.catalog(space, &session.agent)?;
             cards.push((session.channel, PeerCard::local(session.peer, Some(&session.agent), &catalog)));
         }
         Ok(cards)
+    }
+
+    /// The capability documents of an agent of this node.
+    fn catalog(&self, space: SpaceId, agent: &str) -> Result<CapabilityCatalog, StoreError> {
+        let view = self.context.store.view()?;
+        let Some(control) = view.control(space) else { return Ok(CapabilityCatalog::default()) };
+        let workspace = view.workspace(&control.genesis().workspace.to_string())?;
+        let agent = workspace.map(|workspace| view.agent(&workspace, agent)).transpose()?.flatten();
+        let capabilities: Vec<Capability> = agent.map(|agent| agent.capabilities).unwrap_or_default();
+        Ok(CapabilityCatalog { capabilities })
     }
 
     /// Takes what another node tells, if it may and if it is news.
@@ -333,30 +307,47 @@ impl State {
             tracing::debug!("a digest came for a link that is gone");
         }
         self.context.tell_links(LinksMessage::Heard(node, telling.addresses));
-        let (wall_ms, heard_ms) = (self.context.wall_ms(), self.context.monotonic_ms());
         for present in telling.present {
             let Ok(card) = serde_json::from_slice::<PeerCard>(&present.card.0) else { continue };
             let Ok(channel) = ChannelName::parse(&present.channel) else { continue };
-            if !session::may_speak_as(node, &card.peer_id) {
-                continue;
-            }
-            self.context.presence.greeted(space, &channel, wall_ms);
-            self.context.counters.greets(0, 1);
-            let mut table = lock(&self.context.presence.0);
-            let key = (space, channel, card.peer_id.clone());
-            if table.peers.len() < limits::REMOTE_PEERS_MAX || table.peers.contains_key(&key) {
-                table.peers.insert(key, RemotePeer { node, card, last_seen_ms: wall_ms, heard_ms });
+            if session::may_speak_as(node, &card.peer_id) {
+                self.context.counters.greets(0, 1);
+                self.hear(space, channel, node, card, None);
             }
         }
         for (channel, peer) in telling.gone {
             let (Ok(channel), Ok(peer)) = (ChannelName::parse(&channel), PeerName::parse(&peer)) else {
                 continue;
             };
-            if session::may_speak_as(node, &peer) {
-                lock(&self.context.presence.0).peers.remove(&(space, channel, peer));
+            let key = (space, channel, peer);
+            if session::may_speak_as(node, &key.2) && self.context.presence.leave(&key) {
+                self.tell_listeners(key, node, PresenceTurn::Left);
             }
         }
         Ok(())
+    }
+
+    /// A peer of another node is there (N-56).
+    fn hear(
+        &self,
+        space: SpaceId,
+        channel: ChannelName,
+        node: NodeId,
+        card: PeerCard,
+        catalog: Option<CapabilityCatalog>,
+    ) {
+        let (wall_ms, monotonic_ms) = (self.context.wall_ms(), self.context.monotonic_ms());
+        self.context.presence.greeted(space, &channel, wall_ms);
+        let key = (space, channel, card.peer_id.clone());
+        if self.context.presence.hear(key.clone(), Heard { node, card, catalog, wall_ms, monotonic_ms }) {
+            self.tell_listeners(key, node, PresenceTurn::Came);
+        }
+    }
+
+    fn tell_listeners(&self, (space, channel, peer): PeerKey, node: NodeId, turn: PresenceTurn) {
+        let at_ms = self.context.wall_ms();
+        // Without listeners nobody is told.
+        let _ = self.context.turns.send(PresenceEvent { space, channel, peer, node, turn, at_ms });
     }
 
     /// Whether a member tells it, about now, and for the first time.
@@ -382,9 +373,10 @@ impl State {
 
     /// Forgets peers that expired.
     fn forget(&mut self) {
-        let now_ms = self.context.monotonic_ms();
-        let stay_ms = 2 * self.context.settings.network.greet_interval.as_millis() as u64;
-        lock(&self.context.presence.0).peers.retain(|_, peer| now_ms < peer.heard_ms.saturating_add(stay_ms));
+        let interval_ms = self.context.settings.network.greet_interval.as_millis() as u64;
+        for (key, node) in self.context.presence.expire(self.context.monotonic_ms(), interval_ms) {
+            self.tell_listeners(key, node, PresenceTurn::Expired);
+        }
         let store = &self.context.store;
         self.heard.retain(|(node, space), _| {
             store.control(*space).is_some_and(|control| control.role(*node).is_some())

@@ -1,0 +1,145 @@
+//! The peers of other nodes that were heard of, as readers see them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use muster_protocol::{
+    identity::NodeId,
+    ids::SpaceId,
+    limits,
+    network::{Capability, CapabilityCatalog, ChannelName, PeerCard, PeerName},
+};
+
+use crate::context::lock;
+
+/// A peer of another node.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RemotePeer {
+    /// Its node.
+    pub(crate) node: NodeId,
+    /// Its card.
+    pub(crate) card: PeerCard,
+    /// Its capability documents, when it told them (N-71).
+    pub(crate) catalog: Option<Vec<Capability>>,
+    /// When it was last heard of, Unix milliseconds of our clock.
+    pub(crate) last_seen_ms: u64,
+    /// The same in monotonic milliseconds: what counts for expiry.
+    pub(crate) heard_ms: u64,
+}
+
+/// Greets of a channel since the node started, and the newest.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Greets {
+    pub(crate) count: u64,
+    pub(crate) last_ms: u64,
+}
+
+/// A peer in a channel of a workspace.
+pub(crate) type PeerKey = (SpaceId, ChannelName, PeerName);
+
+/// What was heard of a peer of another node.
+pub(crate) struct Heard {
+    pub(crate) node: NodeId,
+    pub(crate) card: PeerCard,
+    /// Its documents, if it told them now.
+    pub(crate) catalog: Option<CapabilityCatalog>,
+    /// When, by both clocks.
+    pub(crate) wall_ms: u64,
+    pub(crate) monotonic_ms: u64,
+}
+
+#[derive(Default)]
+struct Table {
+    peers: BTreeMap<PeerKey, RemotePeer>,
+    greets: BTreeMap<(SpaceId, ChannelName), Greets>,
+}
+
+/// The remote peers heard of.
+#[derive(Default)]
+pub(crate) struct PresenceTable(Mutex<Table>);
+
+impl PresenceTable {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.0)
+    }
+
+    /// Remote peers of a space, or of one channel of it, not expired at `now_ms` (monotonic).
+    pub(crate) fn remote(
+        &self,
+        space: SpaceId,
+        channel: Option<&ChannelName>,
+        now_ms: u64,
+        interval_ms: u64,
+    ) -> Vec<(ChannelName, RemotePeer)> {
+        let table = self.table();
+        let of_space = table.peers.iter().filter(|((of, name, _), peer)| {
+            *of == space
+                && channel.is_none_or(|channel| channel == name)
+                && is_present(peer, now_ms, interval_ms)
+        });
+        of_space.map(|((_, channel, _), peer)| (channel.clone(), peer.clone())).collect()
+    }
+
+    /// The node of a peer that is not expired.
+    pub(crate) fn node_of(&self, key: &PeerKey, now_ms: u64, interval_ms: u64) -> Option<NodeId> {
+        let table = self.table();
+        table.peers.get(key).filter(|peer| is_present(peer, now_ms, interval_ms)).map(|peer| peer.node)
+    }
+
+    pub(crate) fn greets(&self, space: SpaceId, channel: &ChannelName) -> Greets {
+        self.table().greets.get(&(space, channel.clone())).copied().unwrap_or_default()
+    }
+
+    pub(super) fn greeted(&self, space: SpaceId, channel: &ChannelName, at_ms: u64) {
+        let mut table = self.table();
+        let greets = table.greets.entry((space, channel.clone())).or_default();
+        (greets.count, greets.last_ms) = (greets.count + 1, at_ms);
+    }
+
+    /// Makes or refreshes an entry (N-56); true when the peer was not there before. Of more peers than
+    /// [`limits::REMOTE_PEERS_MAX`] no new ones are taken.
+    pub(super) fn hear(&self, key: PeerKey, heard: Heard) -> bool {
+        let mut table = self.table();
+        let known = table.peers.get(&key);
+        if known.is_none() && table.peers.len() >= limits::REMOTE_PEERS_MAX {
+            return false;
+        }
+        let Heard { node, card, catalog, wall_ms, monotonic_ms } = heard;
+        let told = catalog.filter(|catalog| catalog.fits_card_ids(&card.capabilities));
+        let catalog = match (told, known) {
+            (Some(told), _) => Some(told.capabilities).filter(|_| table.has_room_for_catalog(&key)),
+            (None, Some(known)) if known.card.capabilities == card.capabilities => known.catalog.clone(),
+            _ => None,
+        };
+        let peer = RemotePeer { node, card, catalog, last_seen_ms: wall_ms, heard_ms: monotonic_ms };
+        table.peers.insert(key, peer).is_none()
+    }
+
+    /// Takes a peer out that left; true when it was there.
+    pub(super) fn leave(&self, key: &PeerKey) -> bool {
+        self.table().peers.remove(key).is_some()
+    }
+
+    /// Takes out who was not heard of for two intervals, and says who.
+    pub(super) fn expire(&self, now_ms: u64, interval_ms: u64) -> Vec<(PeerKey, NodeId)> {
+        let gone = self
+            .table()
+            .peers
+            .extract_if(.., |_, peer| !is_present(peer, now_ms, interval_ms))
+            .collect::<Vec<_>>();
+        gone.into_iter().map(|(key, peer)| (key, peer.node)).collect()
+    }
+}
+
+impl Table {
+    fn has_room_for_catalog(&self, key: &PeerKey) -> bool {
+        let others = self.peers.iter().filter(|(of, peer)| peer.catalog.is_some() && *of != key);
+        others.count() < limits::REMOTE_CATALOGS_MAX
+    }
+}
+
+fn is_present(peer: &RemotePeer, now_ms: u64, interval_ms: u64) -> bool {
+    now_ms < peer.heard_ms.saturating_add(2 * interval_ms)
+}
