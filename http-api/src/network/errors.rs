@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use muster_actors::{CreateChannelError, SendError, Unavailable};
+use muster_actors::{CreateChannelError, ResolveRoomError, SendError, Unavailable};
 use muster_protocol::network::{Refusal, WorkRefusal};
 use muster_storage::StoreError;
 use utoipa::{
@@ -182,6 +182,22 @@ impl From<SendError> for Failure {
             E::UnknownSession | E::NotInChannel => (StatusCode::NOT_FOUND, &codes::SESSION_UNKNOWN),
             E::TargetNotVisible => (StatusCode::NOT_FOUND, &codes::TARGET_UNREACHABLE),
             E::IdConflict => (StatusCode::CONFLICT, &codes::MESSAGE_ID_CONFLICT),
+        };
+        Self::new(status, entry, error)
+    }
+}
+
+impl From<ResolveRoomError> for Failure {
+    fn from(error: ResolveRoomError) -> Self {
+        use ResolveRoomError as E;
+        let (status, entry) = match error {
+            E::Unavailable(error) => return error.into(),
+            E::Disabled => return Self::disabled(),
+            E::UnknownWorkspace => return Self::unknown_workspace(),
+            E::SamePeer => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
+            E::NotAMember => (StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN),
+            E::NotInChannel => (StatusCode::NOT_FOUND, &codes::SESSION_UNKNOWN),
+            E::TargetNotVisible => (StatusCode::NOT_FOUND, &codes::TARGET_UNREACHABLE),
         };
         Self::new(status, entry, error)
     }
