@@ -152,7 +152,7 @@ fn send(store: &Store, space: SpaceId, envelopes: Vec<Envelope>) {
     write(store, move |batch| {
         for envelope in &envelopes {
             let json = envelope.to_json().expect("it is small");
-            batch.send(space, envelope, json)?;
+            batch.send(space, None, envelope, json)?;
         }
         Ok(())
     });
