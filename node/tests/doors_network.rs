@@ -1,5 +1,4 @@
 //! The Network door of the real program, rule by rule of `semantics/network.md`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail by panicking")]
 
 mod doors;
 
