@@ -1,14 +1,9 @@
 //! The Network door of the real program, rule by rule of `semantics/network.md`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail by panicking")]
 
 mod doors;
 
-use doors::{Node, Place, but};
+use doors::{Node, Place, but, ids};
 use serde_json::{Value, json};
-
-fn ids(list: &Value, name: &str) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
-}
 
 #[tokio::test]
 async fn a_new_channel_shows_its_sessions_and_peers_at_once_n118_n119() {
@@ -364,9 +359,13 @@ async fn a_workspace_is_named_by_id_or_name_and_is_the_outermost_boundary_n1_n2(
         "channels/ok/threads",
         "channels/ok/threads/thread_one",
         "channels/ok/threads/thread_one/messages",
+        "channels/ok/directs",
+        "channels/ok/directs/direct_00000000000000000000000000000000",
+        "channels/ok/directs/direct_00000000000000000000000000000000/messages",
         "inbox",
         "peers",
         "peers/x",
+        "work/w-1",
     ] {
         node.get(&format!("/api/workspaces/ws_nowhere/network/{rest}"))
             .await
@@ -390,7 +389,10 @@ async fn the_status_counts_n123_to_n128() {
         ("queued_messages", json!(1)),
         ("queued_sessions", json!(1)),
         ("open_threads", json!(1)),
+        ("open_direct_rooms", json!(0)),
         ("open_work_items", json!(0)),
+        ("direct_resolves", json!(0)),
+        ("work_transitions", json!(0)),
         ("configured_default_channel", json!("default")),
         ("effective_default_source", json!("config")),
     ] {
@@ -419,15 +421,19 @@ async fn switched_off_the_network_says_so_and_nothing_else_n123_n134() {
         "channels/x/threads",
         "channels/x/threads/bad",
         "channels/x/threads/thread_one/messages?limit=0",
+        "channels/BAD!/directs",
+        "channels/x/directs/bad",
+        "channels/x/directs/bad/messages",
         "inbox",
         "peers",
         "peers/x",
+        "work/%20",
     ] {
         let answer = node.get(&at(rest)).await;
         answer.refuses(503, "network_disabled");
         assert_eq!(answer.json["error"], "Service Unavailable", "N-131");
     }
-    for rest in ["send", "channels"] {
+    for rest in ["send", "channels", "channels/BAD!/directs/resolve"] {
         node.post(&at(rest), &json!("not even an object")).await.refuses(503, "network_disabled");
     }
 }

@@ -3,12 +3,8 @@
 
 mod doors;
 
-use doors::{Node, Place, but};
+use doors::{Node, Place, but, ids};
 use serde_json::{Value, json};
-
-fn ids(list: &Value, name: &str) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
-}
 
 #[tokio::test]
 async fn a_send_is_checked_in_the_order_of_n79() {
