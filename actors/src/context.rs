@@ -161,6 +161,7 @@ impl Listener for Commits {
     fn stored(&self, changes: &Changes) {
         let Some(context) = self.0.upgrade() else { return };
         changes.messages.iter().for_each(|message| context.counters.message(message));
+        changes.deliveries.iter().for_each(|delivery| context.counters.delivery(delivery));
     }
 
     fn committed(&self, changes: Changes) {

@@ -51,6 +51,12 @@ pub(crate) fn kind_index(kind: Kind) -> usize {
     KIND_ORDER.iter().position(|known| *known == kind).expect("all kinds stand in the order of N-115")
 }
 
+/// The inverse of [`kind_index`].
+pub(crate) fn kind_at(index: u8) -> Result<Kind, StoreError> {
+    let kind = KIND_ORDER.get(usize::from(index)).copied();
+    kind.ok_or(StoreError::Damaged("a stored kind is outside its order"))
+}
+
 pub(crate) fn thread_key(stream: StreamId, thread: &ThreadId) -> Short {
     tables::short(&stream.0, thread.as_str())
 }
@@ -305,15 +311,11 @@ impl Batch<'_> {
             to: envelope.to.clone(),
             local,
             inboxes: Vec::new(),
-            overflows: Vec::new(),
             workflow: tagged("agh.workflow_id"),
             handoff: tagged("agh.handoff_version"),
         };
         for peer in locals.iter().filter(|local| delivery::is_for(envelope, &local.peer)) {
-            let expires_s = envelope.expires_at.unwrap_or(0);
-            if self.put_in_inbox(space, &peer.session, at, expires_s)? {
-                change.overflows.push(peer.session.clone());
-            }
+            self.put_in_inbox(space, &peer.session, at, envelope, local)?;
             change.inboxes.push(peer.session.clone());
         }
         Ok(change)
