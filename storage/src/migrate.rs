@@ -38,6 +38,7 @@ pub(crate) fn up(db: &Database, path: &Path, node: NodeId) -> Result<(), OpenErr
     }
     schema::set_version(&txn)?;
     txn.commit().map_err(StoreError::from)?;
+    tracing::info!(found, now = SCHEMA_VERSION, copy = %copy.display(), "the store was brought up to date");
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 //! is made first, and nothing that was said is lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[allow(dead_code, reason = "this file needs little of it")]
 mod support;
 
 use std::{fs, path::Path, sync::Arc};
