@@ -124,12 +124,15 @@ impl PresenceTable {
 
     /// Takes out who was not heard of for two intervals, and says who.
     pub(super) fn expire(&self, now_ms: u64, interval_ms: u64) -> Vec<(PeerKey, NodeId)> {
-        let gone = self
-            .table()
-            .peers
-            .extract_if(.., |_, peer| !is_present(peer, now_ms, interval_ms))
-            .collect::<Vec<_>>();
-        gone.into_iter().map(|(key, peer)| (key, peer.node)).collect()
+        let mut gone = Vec::new();
+        self.table().peers.retain(|key, peer| {
+            let present = is_present(peer, now_ms, interval_ms);
+            if !present {
+                gone.push((key.clone(), peer.node));
+            }
+            present
+        });
+        gone
     }
 }
 
