@@ -184,6 +184,9 @@ pub const REMOTE_PEERS_MAX: usize = 10_000;
 pub const REMOTE_CATALOG_BYTES_MAX: usize = 256 * 1024;
 /// Remote peers whose capability documents are remembered: with the limit above, at most 64 MiB.
 pub const REMOTE_CATALOGS_MAX: usize = 256;
+/// Answers to whois that one asking node gets in a minute: every peer it asks answers with a stored message, so without
+/// a limit one member could fill the stores of two nodes.
+pub const WHOIS_ANSWERS_PER_MINUTE_MAX: u32 = 6_000;
 /// Comings and goings of remote peers that wait for a listener of the event stream; one that is slower misses some.
 pub const PRESENCE_EVENTS_WAITING: usize = 256;
 
