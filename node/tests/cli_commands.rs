@@ -313,6 +313,34 @@ async fn config_show_says_where_each_value_comes_from() {
 }
 
 #[tokio::test]
+async fn the_network_has_the_settings_of_n136() {
+    let home = tempfile::tempdir().unwrap();
+    let shown = muster(home.path(), &["-o", "json", "config", "show"]).output().await.unwrap();
+    let rows = json_of(&shown.stdout);
+    for (key, value) in [
+        ("network.enabled", json!(true)),
+        ("network.default_channel", json!("default")),
+        ("network.greet_interval_seconds", json!(30)),
+        ("network.max_replay_age_seconds", json!(300)),
+        ("network.queue_depth", json!(100)),
+    ] {
+        let row = rows.as_array().unwrap().iter().find(|row| row["key"] == key);
+        assert_eq!(row.unwrap_or_else(|| panic!("no {key}"))["value"], value, "{key}");
+    }
+    for (setting, good) in [
+        ("network.greet_interval_seconds=1", true),
+        ("network.queue_depth=1", true),
+        ("network.greet_interval_seconds=0", false),
+        ("network.max_replay_age_seconds=0", false),
+        ("network.queue_depth=0", false),
+        ("network.default_channel=BAD!", false),
+    ] {
+        let output = muster(home.path(), &["config", "show", "--set", setting]).output().await.unwrap();
+        assert_eq!(output.status.success(), good, "{setting}: {}", text(&output.stderr));
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_command_line_is_exit_code_two_in_json_too() {
     let home = tempfile::tempdir().unwrap();
     let output = muster(home.path(), &["-o", "json", "invite", "--expires", "soon"]).output().await.unwrap();
