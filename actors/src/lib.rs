@@ -4,7 +4,7 @@
 //! NodeSupervisor
 //! ├── Links ── PeerLink *        one per linked node: the shell of its sync machine
 //! ├── Presence                   who is here
-//! └── Workspaces ── Workspace * ── Channel *
+//! └── Workspaces ── Workspace * ── Channel * · Session *   sessions with a program behind them
 //! ```
 //!
 //! Everything above this crate sees one handle, [`Node`]. A write asks one actor, which decides and hands the
@@ -16,6 +16,7 @@
 
 pub mod ports;
 
+mod asking;
 mod channel;
 mod context;
 mod counters;
@@ -25,6 +26,7 @@ mod node;
 mod peer_link;
 mod presence;
 mod root;
+mod session;
 mod settings;
 mod supervisor;
 mod workspaces;
@@ -32,8 +34,10 @@ mod workspaces;
 pub use channel::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
-    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError,
-    RemoveMemberError, SendError, StartError, StartSessionError, StopSessionError, Unavailable,
+    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, ProgramError,
+    RegisterAgentError, RemoveMemberError, SendError, StartError, StartSessionError, StopSessionError,
+    Unavailable,
 };
-pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState};
+pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState, is_agent_name};
+pub use session::Phase;
 pub use settings::{NetworkSettings, Settings};

@@ -13,12 +13,14 @@ use muster_protocol::{
     network::ChannelName,
     ticket::JoinRefusal,
 };
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use muster_storage::Batch;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use crate::{
     channel::{Channel, ChannelMessage, Place},
     context::{Context, lock},
+    session::{Beginning, Session, Settled},
     supervisor::Restarts,
 };
 
@@ -26,6 +28,10 @@ use crate::{
 pub(crate) enum WorkspacesMessage {
     /// The actor of a channel, started if need be.
     Channel(SpaceId, WorkspaceId, ChannelName, RpcReplyPort<ActorRef<ChannelMessage>>),
+    /// A session with a program was started; its program, if that runs already.
+    Serve(SpaceId, WorkspaceId, String, Option<Settled>),
+    /// It is time to drop what expired in inboxes (N-102).
+    Sweep,
     /// Another node asks.
     Question { from: NodeId, bytes: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
     /// An answer was given.
@@ -58,11 +64,16 @@ impl Actor for Workspaces {
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         context: Arc<Context>,
     ) -> Result<State, ActorProcessingErr> {
+        myself.send_interval(context.settings.network.greet_interval, || WorkspacesMessage::Sweep);
         let (workspaces, failures) = (BTreeMap::new(), BTreeMap::new());
-        Ok(State { context, workspaces, restarts: Restarts::default(), failures })
+        let mut state = State { context, workspaces, restarts: Restarts::default(), failures };
+        for space in state.context.store.spaces() {
+            state.serve(&myself, space).await?;
+        }
+        Ok(state)
     }
 
     async fn handle(
@@ -73,18 +84,14 @@ impl Actor for Workspaces {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WorkspacesMessage::Channel(space, workspace, name, reply) => {
-                let actor = match state.workspaces.get(&space) {
-                    Some(actor) => actor.clone(),
-                    None => {
-                        let arguments = (state.context.clone(), space, workspace);
-                        let (actor, _) =
-                            Actor::spawn_linked(None, Workspace, arguments, myself.get_cell()).await?;
-                        state.workspaces.insert(space, actor.clone());
-                        actor
-                    }
-                };
+                let actor = state.workspace(&myself, space, workspace).await?;
                 actor.cast(WorkspaceMessage::Channel(name, reply))?;
             }
+            WorkspacesMessage::Serve(space, workspace, session, program) => {
+                let actor = state.workspace(&myself, space, workspace).await?;
+                actor.cast(WorkspaceMessage::Serve(session, program))?;
+            }
+            WorkspacesMessage::Sweep => state.sweep(),
             WorkspacesMessage::Question { from, bytes, answer } => {
                 state.question(&myself, from, &bytes, answer)
             }
@@ -104,18 +111,66 @@ impl Actor for Workspaces {
         else {
             return Ok(());
         };
+        let ended = state.workspaces.iter().find(|(_, actor)| actor.get_id() == child.get_id());
+        let ended = ended.map(|(space, _)| *space);
         state.workspaces.retain(|_, actor| actor.get_id() != child.get_id());
         if let SupervisionEvent::ActorFailed(_, error) = event {
             tracing::error!(%error, "the actor of a workspace failed");
             if !state.restarts.allow(state.context.monotonic_ms()) {
                 myself.stop(Some("workspaces fail again and again".to_owned()));
+                return Ok(());
             }
         }
-        Ok(())
+        match ended {
+            Some(space) => state.serve(&myself, space).await,
+            None => Ok(()),
+        }
     }
 }
 
 impl State {
+    async fn workspace(
+        &mut self,
+        myself: &ActorRef<WorkspacesMessage>,
+        space: SpaceId,
+        workspace: WorkspaceId,
+    ) -> Result<ActorRef<WorkspaceMessage>, ActorProcessingErr> {
+        if let Some(actor) = self.workspaces.get(&space) {
+            return Ok(actor.clone());
+        }
+        // What the one before it looked after ended with it, without a word.
+        lock(&self.context.channels).retain(|(of, _), _| *of != space);
+        lock(&self.context.programs).retain(|(of, _), _| *of != space);
+        let arguments = (self.context.clone(), space, workspace);
+        let (actor, _) = Actor::spawn_linked(None, Workspace, arguments, myself.get_cell()).await?;
+        self.workspaces.insert(space, actor.clone());
+        Ok(actor)
+    }
+
+    /// Starts the workspace if sessions with programs are at work there.
+    async fn serve(
+        &mut self,
+        myself: &ActorRef<WorkspacesMessage>,
+        space: SpaceId,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(control) = self.context.store.control(space) else { return Ok(()) };
+        if !sessions_with_programs(&self.context, space).is_empty() {
+            self.workspace(myself, space, control.genesis().workspace).await?;
+        }
+        Ok(())
+    }
+
+    fn sweep(&self) {
+        let now_ms = self.context.wall_ms();
+        if self.context.store.next_expiry_s() > i64::try_from(now_ms / 1000).unwrap_or(i64::MAX) {
+            return;
+        }
+        let sweep = |batch: &mut Batch<'_>| batch.sweep_inboxes(limits::INBOX_SWEEP_SESSIONS_MAX);
+        if self.context.store.write(now_ms, sweep, |()| {}).is_err() {
+            tracing::debug!("inboxes were not swept: the writer is busy");
+        }
+    }
+
     /// Decides as a home, inside the writer's transaction. Dropping `answer` refuses.
     fn question(
         &mut self,
@@ -171,9 +226,17 @@ impl State {
 pub(crate) enum WorkspaceMessage {
     /// The actor of a channel, started if need be.
     Channel(ChannelName, RpcReplyPort<ActorRef<ChannelMessage>>),
+    /// A session with a program was started; its program, if that runs already.
+    Serve(String, Option<Settled>),
 }
 
-/// One workspace: the supervisor of its channels.
+fn sessions_with_programs(context: &Context, space: SpaceId) -> Vec<String> {
+    let sessions = lock(&context.sessions);
+    let of_space = sessions.iter().filter(|((of, _), session)| *of == space && session.has_program());
+    of_space.map(|((_, id), _)| id.clone()).collect()
+}
+
+/// One workspace: the supervisor of its channels, and of its sessions with programs.
 pub(crate) struct Workspace;
 
 pub(crate) struct WorkspaceState {
@@ -190,18 +253,28 @@ impl Actor for Workspace {
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         (context, space, workspace): Self::Arguments,
     ) -> Result<WorkspaceState, ActorProcessingErr> {
-        Ok(WorkspaceState { context, space, workspace, restarts: Restarts::default() })
+        let state = WorkspaceState { context, space, workspace, restarts: Restarts::default() };
+        for session in sessions_with_programs(&state.context, space) {
+            state.serve(&myself, session, None).await?;
+        }
+        Ok(state)
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Self::Msg>,
-        WorkspaceMessage::Channel(name, reply): Self::Msg,
+        message: Self::Msg,
         state: &mut WorkspaceState,
     ) -> Result<(), ActorProcessingErr> {
+        let (name, reply) = match message {
+            WorkspaceMessage::Channel(name, reply) => (name, reply),
+            WorkspaceMessage::Serve(session, program) => {
+                return state.serve(&myself, session, program).await;
+            }
+        };
         let key = (state.space, name.clone());
         let known = lock(&state.context.channels).get(&key).cloned();
         let actor = match known {
@@ -226,12 +299,44 @@ impl Actor for Workspace {
         state: &mut WorkspaceState,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(child, error) = event {
-            tracing::error!(%error, "the actor of a channel failed");
+            tracing::error!(%error, "the actor of a channel or session failed");
             lock(&state.context.channels).retain(|_, actor| actor.get_id() != child.get_id());
+            let session = state.forget_session(child.get_id());
             if !state.restarts.allow(state.context.monotonic_ms()) {
-                myself.stop(Some("channels fail again and again".to_owned()));
+                myself.stop(Some("channels or sessions fail again and again".to_owned()));
+            } else if let Some(session) = session {
+                state.serve(&myself, session, None).await?;
             }
         }
         Ok(())
+    }
+}
+
+impl WorkspaceState {
+    /// Starts the actor of a session that is at work, unless it is there.
+    async fn serve(
+        &self,
+        myself: &ActorRef<WorkspaceMessage>,
+        id: String,
+        program: Option<Settled>,
+    ) -> Result<(), ActorProcessingErr> {
+        let key = (self.space, id.clone());
+        let Some(session) = lock(&self.context.sessions).get(&key).cloned() else { return Ok(()) };
+        if lock(&self.context.programs).contains_key(&key) {
+            return Ok(()); // it was found at work meanwhile; a second program is let go
+        }
+        let (context, space, workspace) = (self.context.clone(), self.space, self.workspace);
+        let beginning = Beginning { context, space, workspace, id, session, program };
+        Actor::spawn_linked(None, Session, beginning, myself.get_cell()).await?;
+        Ok(())
+    }
+
+    /// Forgets the actor of a session that failed; answers with the session.
+    fn forget_session(&self, actor: ActorId) -> Option<String> {
+        let mut programs = lock(&self.context.programs);
+        let (key, _) = programs.iter().find(|(_, entry)| entry.actor.get_id() == actor)?;
+        let key = key.clone();
+        programs.remove(&key);
+        Some(key.1)
     }
 }

@@ -16,24 +16,24 @@ use muster_protocol::{
     network::ChannelName,
 };
 use muster_storage::{BackupError, Batch, Store, StoreError, WorkspaceRow};
-use ractor::{Actor, ActorRef, RpcReplyPort, rpc::CallResult};
-use tokio::sync::{oneshot, watch};
+use ractor::{Actor, ActorRef};
+use tokio::sync::watch;
 
 use crate::{
-    channel::ChannelMessage,
     context::{ActiveSession, Context, lock},
     counters::NetworkCounters,
     error::{StartError, Unavailable},
     ports::{Events, Ports},
     presence::PresenceMessage,
     root::NodeSupervisor,
+    session::Phase,
     settings::Settings,
     supervisor::CALL,
-    workspaces::WorkspacesMessage,
 };
 
 pub use membership::Invite;
 pub use peers::{ConnectionRow, PeerRow, PresenceState};
+pub use talk::is_agent_name;
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
@@ -82,6 +82,7 @@ impl Node {
         if self.root.stop_and_wait(None, CALL).await.is_err() {
             tracing::warn!("the actors did not end in time");
         }
+        self.context.ports.programs.shutdown().await;
         self.context.store.close();
     }
 
@@ -148,6 +149,18 @@ impl Node {
         addresses.into_iter().map(|address| format!("{address}/p2p/{}", self.id())).collect()
     }
 
+    /// How a session with a program stands; `None` for one without, or one whose program has ended for good.
+    pub fn session_phase(&self, workspace: WorkspaceId, session: &str) -> Option<Phase> {
+        let space = self.context.space(workspace)?;
+        lock(&self.context.programs).get(&(space, session.to_owned())).map(|entry| entry.phase)
+    }
+
+    /// Sessions whose program runs (N-124).
+    pub fn sessions_served(&self) -> u64 {
+        let programs = lock(&self.context.programs);
+        programs.values().filter(|entry| entry.phase == Phase::Serving).count() as u64
+    }
+
     /// Counters of the Network door since start.
     pub fn counters(&self) -> NetworkCounters {
         self.context.counters.all()
@@ -171,20 +184,14 @@ impl Node {
 
     // ---- asking actors and the writer -------------------------------------------------------------
 
-    /// Runs `work` to its end also when the caller stops waiting (N-87), holding a permit meanwhile.
+    /// See [`Context::carry_out`].
     async fn carry_out<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Unavailable> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let permit = self.context.permits.clone().try_acquire_owned().map_err(|_| Unavailable::Busy)?;
-        let work = ractor::concurrency::spawn(async move {
-            let result = work.await;
-            drop(permit);
-            result
-        });
-        work.await.map_err(|_| Unavailable::Stopping)?
+        self.context.carry_out(work).await
     }
 
     /// Writes through the writer thread and waits for the commit.
@@ -192,49 +199,7 @@ impl Node {
         &self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Unavailable> {
-        let (reply, durable) = oneshot::channel();
-        // Whoever asked may have stopped waiting; it is durable all the same.
-        self.context.store.write(self.context.wall_ms(), work, move |result| drop(reply.send(result)))?;
-        durable.await.map_err(|_| Unavailable::Storage)
-    }
-
-    async fn ask_channel<T, E>(
-        &self,
-        workspace: WorkspaceId,
-        channel: &ChannelName,
-        message: impl FnOnce(RpcReplyPort<Result<T, E>>) -> ChannelMessage,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Unavailable> + Send + 'static,
-    {
-        let actor = self.channel(workspace, channel).await?;
-        match actor.call(message, CALL).await {
-            Ok(CallResult::Success(result)) => result,
-            Ok(CallResult::Timeout) => Err(Unavailable::Timeout.into()),
-            // The actor or the store went away before it answered.
-            Ok(CallResult::SenderError) => Err(Unavailable::Busy.into()),
-            Err(_) => Err(Unavailable::Busy.into()),
-        }
-    }
-
-    /// The actor of a channel: as a rule found in the table, else started.
-    async fn channel(
-        &self,
-        workspace: WorkspaceId,
-        name: &ChannelName,
-    ) -> Result<ActorRef<ChannelMessage>, Unavailable> {
-        let space = self.context.space(workspace).ok_or(Unavailable::Stopping)?;
-        if let Some(actor) = lock(&self.context.channels).get(&(space, name.clone())) {
-            return Ok(actor.clone());
-        }
-        let workspaces = lock(&self.context.fronts).workspaces.clone().ok_or(Unavailable::Stopping)?;
-        let name = name.clone();
-        match workspaces.call(|reply| WorkspacesMessage::Channel(space, workspace, name, reply), CALL).await {
-            Ok(CallResult::Success(actor)) => Ok(actor),
-            Ok(CallResult::Timeout) => Err(Unavailable::Timeout),
-            Ok(CallResult::SenderError) | Err(_) => Err(Unavailable::Stopping),
-        }
+        self.context.write(work).await
     }
 
     fn workspace_row(&self, space: SpaceId) -> Result<Option<WorkspaceRow>, Unavailable> {
@@ -249,8 +214,12 @@ fn load_sessions(context: &Context) -> Result<(), StoreError> {
     let mut sessions = lock(&context.sessions);
     for workspace in view.workspaces()? {
         for session in view.active_sessions(&workspace)? {
-            let active =
-                ActiveSession { channel: session.channel, peer: session.peer, agent: session.agent_name };
+            let active = ActiveSession {
+                channel: session.channel,
+                peer: session.peer,
+                agent: session.agent_name,
+                provider: session.provider,
+            };
             sessions.insert((workspace.space, session.id), active);
         }
     }

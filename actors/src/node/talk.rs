@@ -11,7 +11,7 @@ use muster_storage::{AgentRow, SessionRow, SessionState};
 use super::Node;
 use crate::{
     channel::{ChannelMessage, SendRequest, Sent},
-    context::lock,
+    context::{NO_PROVIDER, lock},
     error::{
         CreateChannelError, RegisterAgentError, SendError, StartSessionError, StopSessionError, Unavailable,
     },
@@ -30,7 +30,7 @@ impl Node {
         if !is_agent_name(&name) {
             return Err(RegisterAgentError::Name);
         }
-        if provider != "none" {
+        if provider != NO_PROVIDER && !self.context.ports.programs.knows(&provider) {
             return Err(RegisterAgentError::Provider(provider));
         }
         let mut documents: Vec<Capability> = Vec::new();
@@ -89,8 +89,10 @@ impl Node {
         }
         let node = self.clone();
         self.carry_out(async move {
-            node.ask_channel(workspace, &channel, |reply| ChannelMessage::Create { purpose, agents, reply })
-                .await
+            let sessions = node.context.prepare_sessions(workspace, &channel, &agents).await;
+            let sessions = sessions.map_err(|error| CreateChannelError::of_session(error, &agents))?;
+            let create = |reply| ChannelMessage::Create { purpose, sessions, reply };
+            node.context.ask_channel(workspace, &channel, create).await
         })
         .await
     }
@@ -108,7 +110,10 @@ impl Node {
         }
         let (node, agent) = (self.clone(), agent.trim().to_owned());
         self.carry_out(async move {
-            node.ask_channel(workspace, &channel, |reply| ChannelMessage::Start { agent, reply }).await
+            let sessions = node.context.prepare_sessions(workspace, &channel, &[agent]).await?;
+            node.context
+                .ask_channel(workspace, &channel, |reply| ChannelMessage::Start { sessions, reply })
+                .await
         })
         .await
     }
@@ -125,45 +130,19 @@ impl Node {
         let (node, id) = (self.clone(), session.id);
         self.carry_out(async move {
             let stop = |reply| ChannelMessage::Stop { session: id, reply };
-            node.ask_channel(workspace, &session.channel, stop).await
+            node.context.ask_channel(workspace, &session.channel, stop).await
         })
         .await
     }
 
     /// Sends a message as a session of this node. `Ok` means durable here, and on its way to all members.
     pub async fn send(&self, workspace: WorkspaceId, request: SendRequest) -> Result<Sent, SendError> {
-        if !self.context.settings.network.enabled {
-            return Err(SendError::Disabled);
-        }
-        let space = self.context.space(workspace).ok_or(SendError::UnknownWorkspace)?;
-        let session = request.session_id.trim();
-        if session.is_empty() {
-            return Err(SendError::Missing("session_id"));
-        }
-        let active = lock(&self.context.sessions).contains_key(&(space, session.to_owned()));
-        if !active {
-            let view = self.context.store.view()?;
-            let row = view.workspace(&workspace.to_string())?.ok_or(SendError::UnknownWorkspace)?;
-            view.session(&row, session)?.ok_or(SendError::UnknownSession)?;
-        }
-        let missing =
-            [("channel", request.channel.trim().is_empty()), ("kind", request.kind.trim().is_empty())];
-        if let Some((name, _)) = missing.into_iter().find(|(_, missing)| *missing) {
-            return Err(SendError::Missing(name));
-        }
-        let channel = ChannelName::parse(&request.channel)
-            .map_err(|cause| muster_protocol::network::Refusal::BadName { member: "channel", cause })?;
-        let node = self.clone();
-        self.carry_out(async move {
-            node.ask_channel(workspace, &channel, |reply| ChannelMessage::Send(Box::new(request), reply))
-                .await
-        })
-        .await
+        self.context.send(workspace, request).await
     }
 }
 
-/// `^[a-z0-9][a-z0-9._-]{0,63}$` (`contracts/node.yaml`).
-fn is_agent_name(name: &str) -> bool {
+/// Whether an agent, or a provider, may be called so: `^[a-z0-9][a-z0-9._-]{0,63}$` (`contracts/node.yaml`).
+pub fn is_agent_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     (1..=64).contains(&bytes.len())
