@@ -106,6 +106,14 @@ impl Node {
         self.child.wait().await.unwrap()
     }
 
+    /// The same, and gives back its folder.
+    pub async fn terminate_in_place(mut self) -> tempfile::TempDir {
+        let pid = self.child.id().unwrap().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        self.child.wait().await.unwrap();
+        self.home
+    }
+
     /// A request with the operator token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(&self.token)
