@@ -17,9 +17,11 @@ use super::{
 use crate::dice::{self, Dice};
 
 /// Works of its own that a session still has in mind: few, so that both sides speak about the same one.
-const IN_MIND: usize = 3;
+const IN_MIND: usize = 2;
 /// Ids of a channel under which everybody opens work, so that some open two at once.
-const COMMON_WORKS: u32 = 4;
+const COMMON_WORKS: u32 = 2;
+/// The first wishes of a session.
+const EARLY: usize = 6;
 
 /// One thing that a session wants.
 #[derive(Debug, Clone)]
@@ -49,10 +51,12 @@ impl Mind<'_> {
         let length = dice::exponential(self.dice, bytes_max as u64 / 8) as usize;
         self.text.extend(std::iter::repeat_n('x', length.min(bytes_max)));
         let wish = match self.dice.random_range(0..16) {
-            0..=3 => self.say_in_room(),
-            4 => self.visible_peer().map(Wish::Resolve),
-            5..=6 => self.open_work(number),
-            7..=9 => self.carry_on(),
+            // Early, so that many rooms are opened from both sides before anything is said in them.
+            _ if number <= EARLY && self.dice.random_ratio(1, 2) => self.visible_peer().map(Wish::Resolve),
+            0..=2 => self.say_in_room(),
+            3 => self.visible_peer().map(Wish::Resolve),
+            4 => self.open_work(number),
+            5..=9 => self.carry_on(),
             10 => Some(self.ask_who()),
             11 if self.dice.random_ratio(1, 2) => Some(Wish::Wrong(self.wrong(number))),
             _ => None,
@@ -102,7 +106,7 @@ impl Mind<'_> {
 
     fn open_work(&mut self, number: usize) -> Option<Wish> {
         let target = self.visible_peer()?.as_str().to_owned();
-        let work = if self.dice.random_ratio(1, 6) {
+        let work = if self.dice.random_ratio(1, 3) {
             format!("work_of_all_{}_{}", self.session.channel, self.dice.random_range(0..COMMON_WORKS))
         } else {
             format!("work_{number}_of_{}", self.session.peer)
@@ -127,7 +131,7 @@ impl Mind<'_> {
             .filter(|work| work.opener == *me || work.target == *me)
             .take(IN_MIND)
             .collect();
-        let interferes = self.dice.random_ratio(1, 12);
+        let interferes = self.dice.random_ratio(1, 8);
         let errand =
             if interferes { given.choose(self.dice)? } else { mine.choose(self.dice).copied()? }.clone();
         if self.has_ended(&errand) && self.dice.random_ratio(3, 4) {
