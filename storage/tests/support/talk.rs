@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use muster_protocol::{
+    content::Room,
     identity::{Identity, NodeId},
     ids::{SpaceId, StreamId},
     network::{
@@ -181,6 +182,14 @@ impl Node {
         let envelope = message.signed(&self.identity);
         let json = envelope.to_json().unwrap();
         self.write(move |batch| batch.send(space, Some(other), &envelope, json))
+    }
+
+    /// Opens the room of a peer of this node and one of node `other`; false when this node may not.
+    pub(crate) fn resolve(&self, space: SpaceId, other: NodeId, one: &Session, two: &Session) -> bool {
+        let channel = ChannelName::parse(&one.channel).unwrap();
+        let pair = Pair::of(&one.peer, &two.peer).unwrap();
+        let room = Room { id: pair.room(&self.workspace_ref(space), &channel), channel, pair };
+        self.write(move |batch| batch.resolve_room(space, other, &room))
     }
 
     pub(crate) fn pair_space(&self, space: SpaceId, other: NodeId) -> SpaceId {
