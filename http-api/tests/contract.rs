@@ -10,14 +10,8 @@ use std::{
 
 /// The four doors' contracts name these operations; they come with later doors.
 const LATER: &[&str] = &[
-    // network: opening direct rooms
-    "/directs/resolve",
     // node: people, bots, keys, streams, memos, accounts
-    "/users",
-    "/bots",
-    "/keys",
-    "/streams",
-    "/memos",
+    "/users", "/bots", "/keys", "/streams", "/memos",
 ];
 
 fn judge() -> Option<PathBuf> {

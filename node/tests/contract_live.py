@@ -117,8 +117,54 @@ node.call("sendNetworkMessage", path=at, raw=b"{", expect=400)
 node.call("sendNetworkMessage", path=at, raw=b" " * (5 << 20), expect=413)
 node.call("sendNetworkMessage", path=nowhere, json_body=say, expect=404)
 
+directs = {"session_id": sessions["coder"], "peer_id": peers["reviewer"]}
+room = node.call("resolveNetworkDirectRoom", path=builders, json_body=directs, expect=200)["direct"]["direct_id"]
+direct = {**builders, "direct_id": room}
+node.call("listNetworkDirectRoomMessages", path=direct, expect=200)
+for wrong, status in (({"session_id": " "}, 400), ({"peer_id": "Bad Peer"}, 400), ({"peer_id": peers["coder"]}, 400),
+                      ({"session_id": "nothing"}, 404), ({"peer_id": "nobody.sess-0"}, 404)):
+    node.call("resolveNetworkDirectRoom", path=builders, json_body={**directs, **wrong}, expect=status)
+node.call("resolveNetworkDirectRoom", path={**nowhere, "channel": "builders"}, json_body=directs, expect=404)
+node.call("resolveNetworkDirectRoom", path=builders, raw=b" " * (5 << 20), expect=413)
+
+alone = {**say, "id": "d-1", "surface": "direct", "direct_id": room, "to": peers["reviewer"], "work_id": "work one"}
+alone.pop("thread_id")
+back = {**alone, "session_id": sessions["reviewer"], "to": peers["coder"]}
+node.call("sendNetworkMessage", path=at, json_body=alone, expect=200)
+node.call("getNetworkWork", path={**at, "work_id": "work one"}, expect=200)
+for number, (kind, body) in enumerate((
+        ("receipt", {"for_id": "d-1", "status": "accepted", "detail": "on it"}),
+        ("trace", {"state": "needs_input", "message": "which?"}), ("say", {"text": "this one"}),
+        ("trace", {"state": "completed", "message": "done", "result": {"n": 1}, "artifact_refs": ["a"]}))):
+    node.call("sendNetworkMessage", path=at, json_body={**back, "id": f"b-{number}", "kind": kind, "body": body}, expect=200)
+node.call("getNetworkWork", path={**at, "work_id": "work one"}, expect=200)
+node.call("getNetworkWork", path={**at, "work_id": "nothing"}, expect=404)
+node.call("getNetworkWork", path={**at, "work_id": "a/b"}, expect=400)
+trace = {**back, "kind": "trace", "body": {"state": "failed"}}
+for number, (wrong, status) in enumerate((
+        (trace, 409), ({**trace, "work_id": "nothing"}, 404), ({**alone, "direct_id": "direct_" + "0" * 32}, 409),
+        ({**alone, "to": None}, 400), ({**full, "work_id": "work one"}, 409), ({**say, "work_id": "work two"}, 400))):
+    node.call("sendNetworkMessage", path=at, json_body={**wrong, "id": f"w-{number}"}, expect=status)
+third = node.call("startNetworkSession", path=at, json_body={**session, "channel": "builders"}, expect=201)["id"]
+node.call("sendNetworkMessage", path=at, json_body={**full, "id": "t-1", "work_id": "work two"}, expect=200)
+outsider = {**full, "id": "t-2", "work_id": "work two", "session_id": third, "kind": "trace", "body": {"state": "working"}}
+node.call("sendNetworkMessage", path=at, json_body=outsider, expect=403)
+
+node.call("listNetworkDirectRooms", path=builders, query={"peer_id": peers["coder"], "limit": 10}, expect=200)
+node.call("listNetworkDirectRooms", path={**at, "channel": "nobody"}, expect=200)
+node.call("listNetworkDirectRooms", path=builders, query={"limit": 0}, expect=400)
+node.call("listNetworkDirectRooms", path=builders, query={"after": "direct_" + "0" * 32}, expect=404)
+node.call("getNetworkDirectRoom", path=direct, expect=200)
+node.call("getNetworkDirectRoom", path={**direct, "direct_id": "bad"}, expect=400)
+node.call("getNetworkDirectRoom", path={**direct, "direct_id": "direct_" + "0" * 32}, expect=404)
+node.call("listNetworkDirectRoomMessages", path=direct, query={"after": "d-1", "work_id": "work one"}, expect=200)
+node.call("listNetworkDirectRoomMessages", path=direct, query={"before": "b-1", "limit": 1}, expect=200)
+node.call("listNetworkDirectRoomMessages", path=direct, query={"kind": "shout"}, expect=400)
+node.call("listNetworkDirectRoomMessages", path=direct, query={"after": "m-1"}, expect=404)
+
 for name in network:  # who gets in, the same for all
-    path = {"workspace_id": workspace, "channel": "builders", "thread_id": "thread_one", "peer_id": peers["coder"]}
+    path = {"workspace_id": workspace, "channel": "builders", "thread_id": "thread_one", "peer_id": peers["coder"],
+            "direct_id": room, "work_id": "work one"}
     body = {} if node.ops[name][1] == "post" else None
     node.call(name, path=path, json_body=body, headers=evil, expect=403)
     node.call(name, path=path, json_body=body, headers=stranger, expect=403)

@@ -50,11 +50,21 @@ impl Stream {
         }
     }
 
-    /// The next event, ids that stand alone passed over.
+    /// The next numbered event, ids that stand alone passed over.
     async fn event(&mut self) -> (u64, String, Value) {
         loop {
-            if let Block { id, event: Some((kind, data)) } = self.next().await {
-                return (id.unwrap(), kind, data);
+            if let Block { id: Some(id), event: Some((kind, data)) } = self.next().await {
+                return (id, kind, data);
+            }
+        }
+    }
+
+    /// The next event of kind `presence`, which has no number.
+    async fn presence(&mut self) -> Value {
+        loop {
+            if let Block { id: None, event: Some((kind, data)) } = self.next().await {
+                assert_eq!(kind, "presence");
+                return data;
             }
         }
     }
@@ -171,4 +181,51 @@ async fn a_node_that_is_told_to_stop_does_not_wait_for_its_listeners() {
     stream.next().await;
     let ended = timeout(Duration::from_secs(20), node.terminate()).await.expect("it stops");
     assert!(ended.success());
+}
+
+#[tokio::test]
+async fn a_listener_hears_who_comes_and_who_leaves_elsewhere_n54() {
+    let settings = ["network.greet_interval_seconds=1"];
+    let (node, other) = (Node::start_with(&settings).await, Node::start_with(&settings).await);
+    let place = Place::new(&node).await;
+    let invites = format!("/node/v1/workspaces/{}/invites", place.workspace);
+    let invite = node.post(&invites, &json!({ "role": "member" })).await.with(201);
+    let mut stream = Stream::open(&node, "?kinds=presence", None).await;
+    stream.next().await;
+    other.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
+    let agents = format!("/node/v1/workspaces/{}/agents", place.workspace);
+    other.post(&agents, &json!({ "name": "guest" })).await.with(201);
+    let sessions = format!("/node/v1/workspaces/{}/sessions", place.workspace);
+    let start = json!({ "agent_name": "guest", "channel": "builders" });
+    let session = other.post(&sessions, &start).await.with(201);
+
+    let came = stream.presence().await;
+    assert_eq!(came["presence_state"], "active");
+    assert_eq!((&came["channel"], &came["node"]), (&json!("builders"), &json!(other.peer_id)));
+    assert_eq!(came["peer_id"], session["peer_id"]);
+    other.delete(&format!("{sessions}/{}", session["id"].as_str().unwrap())).await.with(204);
+    let left = stream.presence().await;
+    assert_eq!((&left["presence_state"], &left["peer_id"]), (&json!("left"), &session["peer_id"]));
+
+    // A node that crashes says no goodbye: its peers expire.
+    other.post(&sessions, &start).await.with(201);
+    assert_eq!(stream.presence().await["presence_state"], "active");
+    drop(other.kill().await);
+    assert_eq!(stream.presence().await["presence_state"], "expired");
+}
+
+#[tokio::test]
+async fn a_listener_hears_how_work_goes() {
+    let node = Node::start().await;
+    let place = Place::new(&node).await;
+    let mut stream = Stream::open(&node, "?kinds=work", None).await;
+    stream.next().await;
+    let open = doors::but(place.say("do it"), json!({ "work_id": "job", "to": place.reviewer_peer() }));
+    place.send(&node, &open).await.with(200);
+    let opened = stream.event().await.2;
+    assert_eq!((&opened["work_id"], &opened["state"]), (&json!("job"), &json!("submitted")));
+    assert_eq!(opened["target_peer_id"], place.reviewer_peer());
+    let trace = doors::but(open, json!({ "kind": "trace", "body": { "state": "working" } }));
+    place.send(&node, &trace).await.with(200);
+    assert_eq!(stream.event().await.2["state"], "working");
 }

@@ -1,17 +1,12 @@
 //! The Network door of the real program, rule by rule of `semantics/network.md`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail by panicking")]
 
 mod doors;
 
-use doors::{Node, Place, but};
+use doors::{Node, Place, but, ids};
 use serde_json::{Value, json};
 
-fn ids(list: &Value, name: &str) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
-}
-
 #[tokio::test]
-async fn a_new_channel_shows_its_sessions_and_peers_at_once_n118_n119() {
+async fn a_new_channel_shows_its_sessions_and_peers_at_once_n5_n118_n119_n122() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let channel = &node.get(&place.at("channels/builders")).await.with(200)["channel"];
@@ -94,7 +89,7 @@ async fn post_channels_refuses_what_n117_lists() {
 }
 
 #[tokio::test]
-async fn threads_are_paged_by_cursors_n105_to_n109() {
+async fn threads_are_paged_by_cursors_n105_n106_n107_n108_n109_n111() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     for thread in ["one", "two", "three"] {
@@ -223,7 +218,7 @@ async fn threads_are_paged_by_cursors_n105_to_n109() {
 }
 
 #[tokio::test]
-async fn channels_are_counted_and_ordered_n112_to_n116() {
+async fn channels_are_counted_n112_n114_n115_n116() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let channels = format!("/node/v1/workspaces/{}/sessions", place.workspace);
@@ -260,7 +255,7 @@ async fn channels_are_counted_and_ordered_n112_to_n116() {
 }
 
 #[tokio::test]
-async fn a_stopped_session_leaves_its_channel_and_its_history_stays_n121() {
+async fn a_stopped_session_leaves_its_channel_and_its_history_stays_n60_n81_n121() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     place.send(&node, &place.say("still here")).await.with(200);
@@ -284,7 +279,7 @@ async fn a_stopped_session_leaves_its_channel_and_its_history_stays_n121() {
 }
 
 #[tokio::test]
-async fn peers_are_shown_with_their_cards_n54_to_n64() {
+async fn peers_are_shown_with_their_cards_n60_n61_n62_n63_n64() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let register = format!("/node/v1/workspaces/{}/agents", place.workspace);
@@ -364,9 +359,13 @@ async fn a_workspace_is_named_by_id_or_name_and_is_the_outermost_boundary_n1_n2(
         "channels/ok/threads",
         "channels/ok/threads/thread_one",
         "channels/ok/threads/thread_one/messages",
+        "channels/ok/directs",
+        "channels/ok/directs/direct_00000000000000000000000000000000",
+        "channels/ok/directs/direct_00000000000000000000000000000000/messages",
         "inbox",
         "peers",
         "peers/x",
+        "work/w-1",
     ] {
         node.get(&format!("/api/workspaces/ws_nowhere/network/{rest}"))
             .await
@@ -375,7 +374,7 @@ async fn a_workspace_is_named_by_id_or_name_and_is_the_outermost_boundary_n1_n2(
 }
 
 #[tokio::test]
-async fn the_status_counts_n123_to_n128() {
+async fn the_status_counts_n123_n124_n125_n126_n127_n128() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     place.send(&node, &but(place.say("hi"), json!({ "ext": { "agh.workflow_id": "w" } }))).await.with(200);
@@ -387,10 +386,17 @@ async fn the_status_counts_n123_to_n128() {
         ("local_peers", json!(2)),
         ("remote_peers", json!(0)),
         ("channels", json!(1)),
+        ("messages_received", json!(1)),
+        ("messages_delivered", json!(0)),
+        ("conversation_messages", json!(1)),
+        ("delivery_workers", json!(0)),
         ("queued_messages", json!(1)),
         ("queued_sessions", json!(1)),
         ("open_threads", json!(1)),
+        ("open_direct_rooms", json!(0)),
         ("open_work_items", json!(0)),
+        ("direct_resolves", json!(0)),
+        ("work_transitions", json!(0)),
         ("configured_default_channel", json!("default")),
         ("effective_default_source", json!("config")),
     ] {
@@ -419,15 +425,19 @@ async fn switched_off_the_network_says_so_and_nothing_else_n123_n134() {
         "channels/x/threads",
         "channels/x/threads/bad",
         "channels/x/threads/thread_one/messages?limit=0",
+        "channels/BAD!/directs",
+        "channels/x/directs/bad",
+        "channels/x/directs/bad/messages",
         "inbox",
         "peers",
         "peers/x",
+        "work/%20",
     ] {
         let answer = node.get(&at(rest)).await;
         answer.refuses(503, "network_disabled");
         assert_eq!(answer.json["error"], "Service Unavailable", "N-131");
     }
-    for rest in ["send", "channels"] {
+    for rest in ["send", "channels", "channels/BAD!/directs/resolve"] {
         node.post(&at(rest), &json!("not even an object")).await.refuses(503, "network_disabled");
     }
 }

@@ -6,17 +6,20 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
-    errors::{Always, BadRequest, Failure, InWorkspace},
+    errors::{Always, BadRequest, Conflict, Failure, InWorkspace, TooLarge},
     messages::{self, MessagesQuery},
     schemas::{
-        directs::{NetworkDirectRoom, NetworkDirectRoomResponse, NetworkDirectRoomsResponse},
+        directs::{
+            NetworkDirectRoom, NetworkDirectRoomResponse, NetworkDirectRoomsResponse,
+            ResolveNetworkDirectRoomRequest,
+        },
         messages::NetworkMessagesResponse,
     },
     scope::{self, ChannelPath, Scope, unknown_cursor},
 };
 use crate::{
     Doors,
-    input::{InPath, InQuery, given},
+    input::{InPath, InQuery, JsonBody, given},
 };
 
 #[derive(Deserialize, IntoParams)]
@@ -64,6 +67,36 @@ pub(super) async fn list(
     };
     let directs = rows.into_iter().map(|row| NetworkDirectRoom::of(row, &scope.id())).collect();
     Ok(Json(NetworkDirectRoomsResponse { directs }))
+}
+
+/// Get the direct room between a local session and a peer, opening it when needed
+///
+/// The same pair always gets the same room, whoever asks and however many ask at once. Asking again
+/// does not count as activity.
+#[utoipa::path(
+    post, path = "/api/workspaces/{workspace_id}/network/channels/{channel}/directs/resolve",
+    operation_id = "resolveNetworkDirectRoom", tag = "network-directs", params(ChannelPath),
+    request_body = ResolveNetworkDirectRoomRequest,
+    responses(
+        (status = 200, description = "The room, new or already there.", body = NetworkDirectRoomResponse),
+        BadRequest, InWorkspace, Conflict, TooLarge, Always
+    )
+)]
+pub(super) async fn resolve(
+    State(doors): State<Doors>,
+    InPath(path): InPath<ChannelPath>,
+    body: JsonBody,
+) -> Result<Json<NetworkDirectRoomResponse>, Failure> {
+    scope::running(&doors)?;
+    let channel = scope::channel(&path.channel)?;
+    let workspace = Scope::open(&doors, &path.workspace_id)?.workspace.id;
+    let request: ResolveNetworkDirectRoomRequest = body.read()?;
+    let session =
+        given(Some(&request.session_id)).ok_or_else(|| Failure::invalid("`session_id` is missing"))?;
+    let peer =
+        PeerName::parse(&request.peer_id).map_err(|fault| Failure::invalid(format!("`peer_id`: {fault}")))?;
+    let row = doors.node.resolve_room(workspace, channel, session, peer).await?;
+    Ok(Json(NetworkDirectRoomResponse { direct: NetworkDirectRoom::of(row, &workspace.to_string()) }))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -8,8 +8,8 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use muster_actors::{CreateChannelError, SendError, Unavailable};
-use muster_protocol::network::{Refusal, WorkRefusal};
+use muster_actors::{CreateChannelError, ResolveRoomError, SendError, Unavailable};
+use muster_protocol::network::{Refusal, WorkRefusal, secrets};
 use muster_storage::StoreError;
 use utoipa::{
     IntoResponses,
@@ -33,7 +33,7 @@ pub struct Failure {
 
 impl Failure {
     fn new(status: StatusCode, entry: &'static Entry, text: impl ToString) -> Self {
-        Self { status, entry: Some(entry), text: text.to_string(), retry_after_seconds: None }
+        Self { status, entry: Some(entry), text: redacted(&text.to_string()), retry_after_seconds: None }
     }
 
     fn internal() -> Self {
@@ -77,6 +77,17 @@ impl Failure {
     }
 }
 
+/// A sentence without the credentials in it (N-131). What a caller named stands between backticks; of anything else
+/// the whole stretch goes.
+fn redacted(text: &str) -> String {
+    if secrets::check_text(text).is_none() {
+        return text.to_owned();
+    }
+    let parts =
+        text.split('`').map(|part| if secrets::check_text(part).is_some() { "[redacted]" } else { part });
+    parts.collect::<Vec<_>>().join("`")
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let phrase = self.status.canonical_reason().unwrap_or("Internal Server Error");
@@ -112,7 +123,8 @@ impl From<&Refused> for Failure {
             Refused::Timeout => &codes::UNAVAILABLE,
             Refused::Panic => return Self::internal(),
         };
-        Self::new(status, entry, refused)
+        // Not redacted: these are our own words, and one says what a credential looks like.
+        Self { status, entry: Some(entry), text: refused.to_string(), retry_after_seconds: None }
     }
 }
 
@@ -187,6 +199,22 @@ impl From<SendError> for Failure {
     }
 }
 
+impl From<ResolveRoomError> for Failure {
+    fn from(error: ResolveRoomError) -> Self {
+        use ResolveRoomError as E;
+        let (status, entry) = match error {
+            E::Unavailable(error) => return error.into(),
+            E::Disabled => return Self::disabled(),
+            E::UnknownWorkspace => return Self::unknown_workspace(),
+            E::SamePeer => (StatusCode::BAD_REQUEST, &codes::INVALID_REQUEST),
+            E::NotAMember => (StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN),
+            E::NotInChannel => (StatusCode::NOT_FOUND, &codes::SESSION_UNKNOWN),
+            E::TargetNotVisible => (StatusCode::NOT_FOUND, &codes::TARGET_UNREACHABLE),
+        };
+        Self::new(status, entry, error)
+    }
+}
+
 impl From<CreateChannelError> for Failure {
     fn from(error: CreateChannelError) -> Self {
         use CreateChannelError as E;
@@ -237,4 +265,18 @@ documented! {
 fn answer(description: &str) -> RefOr<response::Response> {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
     ResponseBuilder::new().description(description).content("application/json", content).build().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_in_a_sentence_is_replaced_and_the_rest_stays_n131() {
+        let claim = "agh_claim_0123456789abcdef0123456789abcdef";
+        assert_eq!(redacted(&format!("work `{claim}` does not exist")), "work `[redacted]` does not exist");
+        assert_eq!(redacted(&format!("{claim} is no peer of `builders`")), "[redacted]`builders`");
+        let refused = Refused::Token;
+        assert_eq!(Failure::from(&refused).text, refused.to_string(), "our own words are no credentials");
+    }
 }

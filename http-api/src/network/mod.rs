@@ -80,6 +80,7 @@ fn operations() -> OpenApiRouter<Doors> {
         .routes(routes!(threads::read))
         .routes(routes!(threads::messages))
         .routes(routes!(directs::list))
+        .routes(routes!(directs::resolve))
         .routes(routes!(directs::read))
         .routes(routes!(directs::messages))
         .routes(routes!(inbox::list))

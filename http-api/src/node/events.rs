@@ -3,6 +3,9 @@
 //! A listener is a cursor over the store and a bell that rings when something was stored; no event
 //! waits in memory for anybody. A slow listener therefore costs nothing but its own lateness, and
 //! one that was away reads on after its `Last-Event-ID`.
+//!
+//! Presence is the exception: it is news, not record. Who listens hears it as it happens, without a number, and a
+//! listener that was away asks the lists who is there.
 
 use std::{collections::BTreeSet, convert::Infallible};
 
@@ -15,11 +18,16 @@ use axum::{
     },
 };
 use futures::{Stream, StreamExt, stream};
-use muster_actors::Node;
+use muster_actors::{Node, PresenceEvent, PresenceTurn};
 use muster_protocol::{ids::WorkspaceId, limits};
 use muster_storage::{EventRow, StoreError};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use serde_json::json;
+use tokio::sync::{
+    OwnedSemaphorePermit,
+    broadcast::{self, error::RecvError},
+    watch,
+};
 use utoipa::IntoParams;
 
 use super::{
@@ -51,7 +59,8 @@ pub(super) struct EventQuery {
 /// Starts with what comes next, or after `Last-Event-ID`. `id` is the event's number, `event` its
 /// kind, `data` JSON. An `id` that stands alone is no event: it says where the stream is, first of all
 /// and where it passed over what the filters drop, so that who connects again misses nothing and hears
-/// nothing twice. A comment line comes at least every 15 s.
+/// nothing twice. Events of kind `presence` have no `id` and are not repeated: a peer of another node
+/// came, left, or expired. A comment line comes at least every 15 s.
 #[utoipa::path(
     get, path = "/node/v1/events", operation_id = "streamNodeEvents", tag = "node",
     params(EventQuery, ("last-event-id" = Option<u64>, Header, description = "Number of the last event seen.")),
@@ -67,7 +76,7 @@ pub(super) async fn stream(
 ) -> Result<Response, Problem> {
     let permit = doors.listeners.clone().try_acquire_owned().map_err(|_| Problem::too_many_listeners())?;
     // The bell first: what is stored after this line rings it, what was stored before is read.
-    let bell = doors.node.subscribe();
+    let (bell, turns) = (doors.node.subscribe(), doors.node.subscribe_presence());
     let view = doors.node.store().view()?;
     let newest = view.last_event()?;
     let listener = Listener {
@@ -81,6 +90,7 @@ pub(super) async fn stream(
         },
         node: doors.node.clone(),
         bell,
+        turns,
         _permit: permit,
     };
     let keep_alive = KeepAlive::new().interval(limits::EVENT_KEEP_ALIVE);
@@ -112,7 +122,11 @@ struct Wanted {
 impl Wanted {
     fn has(&self, event: &EventRow) -> bool {
         let workspace = self.workspace.is_none() || self.workspace == event.workspace;
-        workspace && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+        workspace && self.takes(&event.kind)
+    }
+
+    fn takes(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(kind)
     }
 }
 
@@ -122,6 +136,7 @@ struct Listener {
     cursor: u64,
     wanted: Wanted,
     bell: watch::Receiver<u64>,
+    turns: broadcast::Receiver<PresenceEvent>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -149,7 +164,15 @@ impl Listener {
                 }
             };
             let Some(last) = rows.last() else {
-                self.bell.changed().await.ok()?;
+                tokio::select! {
+                    rung = self.bell.changed() => rung.ok()?,
+                    turn = self.turns.recv() => match turn {
+                        Ok(turn) => if let Some(event) = self.presence(&turn) { return Some(vec![event]) },
+                        // It was slow and missed some; presence is not repeated.
+                        Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => return None,
+                    },
+                }
                 continue;
             };
             self.cursor = last.number;
@@ -159,6 +182,26 @@ impl Listener {
             }
             return Some(page);
         }
+    }
+
+    /// A peer came or went, if this listener wants to hear of it.
+    fn presence(&self, turn: &PresenceEvent) -> Option<Event> {
+        let control = self.node.store().control(turn.space)?;
+        let workspace = control.genesis().workspace;
+        if self.wanted.workspace.is_some_and(|wanted| wanted != workspace) || !self.wanted.takes("presence") {
+            return None;
+        }
+        let state = match turn.turn {
+            PresenceTurn::Came => "active",
+            PresenceTurn::Left => "left",
+            PresenceTurn::Expired => "expired",
+        };
+        let data = json!({
+            "workspace_id": workspace.to_string(), "channel": turn.channel.as_str(),
+            "peer_id": turn.peer.as_str(), "node": turn.node.to_string(), "presence_state": state,
+            "at": turn.at_ms,
+        });
+        Some(Event::default().event("presence").data(data.to_string()))
     }
 
     fn read(&self) -> Result<Vec<EventRow>, StoreError> {

@@ -209,6 +209,11 @@ impl Place {
         format!("/api/workspaces/{}/network/{rest}", self.workspace)
     }
 
+    /// The peer id of the coder.
+    pub fn coder_peer(&self) -> String {
+        format!("coder.{}", self.coder)
+    }
+
     /// The peer id of the reviewer.
     pub fn reviewer_peer(&self) -> String {
         format!("reviewer.{}", self.reviewer)
@@ -222,10 +227,40 @@ impl Place {
         })
     }
 
+    /// Starts a writer in the channel, too: its session, and its peer id.
+    pub async fn writer(&self, node: &Node) -> (String, String) {
+        let sessions = format!("/node/v1/workspaces/{}/sessions", self.workspace);
+        let wish = json!({ "agent_name": "writer", "channel": "builders" });
+        let started = node.post(&sessions, &wish).await.with(201);
+        let text = |name: &str| started[name].as_str().unwrap().to_owned();
+        (text("id"), text("peer_id"))
+    }
+
+    /// The direct room of a session and a peer.
+    pub async fn room(&self, node: &Node, session: &str, peer: &str) -> Value {
+        let wish = json!({ "session_id": session, "peer_id": peer });
+        let mut answer = node.post(&self.at("channels/builders/directs/resolve"), &wish).await.with(200);
+        answer["direct"].take()
+    }
+
+    /// A good message of the coder to the reviewer in their direct room.
+    pub async fn say_alone(&self, node: &Node, text: &str) -> Value {
+        let room = self.room(node, &self.coder, &self.reviewer_peer()).await;
+        json!({
+            "session_id": self.coder, "channel": "builders", "kind": "say", "surface": "direct",
+            "direct_id": room["direct_id"], "to": self.reviewer_peer(), "body": { "text": text },
+        })
+    }
+
     /// Sends it.
     pub async fn send(&self, node: &Node, message: &Value) -> Answer {
         node.post(&self.at("send"), message).await
     }
+}
+
+/// A member of each item of a list.
+pub fn ids(list: &Value, name: &str) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
 }
 
 /// `base` with the members of `change` in place of its own; null takes a member away.

@@ -1,10 +1,23 @@
 //! Direct rooms (N-32 to N-40, N-105).
 
 use muster_storage::RoomRow;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Time;
+
+/// What `resolveNetworkDirectRoom` asks for. A member left out counts as blank.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ResolveNetworkDirectRoomRequest {
+    /// A session of this node that is a peer of the channel.
+    #[serde(default)]
+    #[schema(required = true, min_length = 1)]
+    pub session_id: String,
+    /// The other peer.
+    #[serde(default)]
+    #[schema(required = true, pattern = "^[a-z0-9][a-z0-9._-]{0,127}$")]
+    pub peer_id: String,
+}
 
 /// Answer of `listNetworkDirectRooms`.
 #[derive(Debug, Serialize, ToSchema)]
