@@ -113,7 +113,8 @@ fn both_sides_resolving_at_once_open_one_room_at_one_time_n39() {
         let two = Two::new();
         let early = two.ada.now_ms.get();
         let (first, second) = if ada_first { (&two.ada, &two.bob) } else { (&two.bob, &two.ada) };
-        (first.now_ms.set(early), second.now_ms.set(early + 30_000));
+        first.now_ms.set(early);
+        second.now_ms.set(early + 30_000);
         assert!(two.ada_resolves() && two.bob_resolves());
         assert_eq!(two.at_ada().direct_id, two.at_bob().direct_id);
         assert_ne!(two.at_ada().opened_ms, two.at_bob().opened_ms, "the test's own premise");
