@@ -247,6 +247,13 @@ pub(crate) fn work_key(workspace: u32, work_id: &str, space: u32) -> [u8; 24] {
     key!(24: workspace.to_be_bytes(), short(b"work", work_id), space.to_be_bytes())
 }
 
+/// The number of the space of the work that a key is for.
+pub(crate) fn work_space(key: &[u8; 24]) -> u32 {
+    let mut space = [0; 4];
+    space.copy_from_slice(&key[20..]);
+    u32::from_be_bytes(space)
+}
+
 /// What the messages about a work are ordered under.
 pub(crate) fn work_of(space: u32, work_id: &str) -> Short {
     short(&space.to_be_bytes(), work_id)

@@ -120,6 +120,20 @@ impl Batch<'_> {
         self.put_work(space, id, stands)
     }
 
+    /// Whether a work of this space, if there is one under this id, is between these two.
+    pub(crate) fn is_between(
+        &self,
+        space: SpaceId,
+        id: &WorkId,
+        one: &PeerName,
+        other: &PeerName,
+    ) -> Result<bool, StoreError> {
+        let workspace = self.space_number(self.workspace_of(space))?;
+        let row = self.works.get(&tables::work_key(workspace, id.as_str(), self.space_number(space)?))?;
+        let record = row.map(|row| rows::read::<WorkRow>(row.value())?.record()).transpose()?;
+        Ok(record.is_none_or(|record| record.other(one) == Some(other)))
+    }
+
     fn step_after(&self, at: &[u8; 72], end: &[u8; 72]) -> Result<Option<([u8; 72], WorkStep)>, StoreError> {
         let next = self.work_order.range::<&[u8; 72]>(at..=end)?.find(|entry| match entry {
             Ok((key, _)) => key.value() != at,
