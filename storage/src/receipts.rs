@@ -29,10 +29,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let workspace = self.workspace_of(space);
-        let addressed = envelope.to.as_ref().filter(|to| {
-            self.local_peers(workspace, &envelope.channel).iter().any(|local| local.peer == **to)
-        });
-        if let Some(to) = addressed {
+        if let Some(to) = envelope.to.as_ref().filter(|to| session::may_speak_as(self.me(), to)) {
             self.note_rejected(workspace, envelope.id.as_str(), to, rejection.reason())?;
             let to = to.clone();
             self.changes.rejected.push(RejectedChange { space: workspace, kind: Some(envelope.kind), to });

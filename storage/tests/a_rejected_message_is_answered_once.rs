@@ -357,3 +357,19 @@ fn a_node_that_may_not_write_answers_nothing_n91() {
         assert!(bob.heights(space).iter().all(|height| height.author != bob.identity.node()));
     }
 }
+
+#[test]
+fn a_message_for_a_session_that_left_is_recorded_as_not_target_and_not_answered_n88_n91() {
+    let mut stage = Stage::set();
+    let (space, id) = (stage.space, stage.coder.id.clone());
+    stage.ada.write(move |batch| batch.stop_session(space, &id, "done"));
+    let before = stage.ada.store.last_event();
+    stage.open_work("work_1");
+    assert!(stage.receipts().is_empty());
+    let events = stage.ada.view().events(before, 100).unwrap();
+    let rejected: Vec<_> = events.iter().filter(|event| event.kind == "delivery").collect();
+    assert_eq!(rejected.len(), 1, "{events:?}");
+    assert_eq!(rejected[0].data["reason"], "not_target");
+    assert_eq!(rejected[0].data["session_id"], stage.coder.id);
+    stage.is_counted();
+}
