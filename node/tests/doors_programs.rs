@@ -336,6 +336,7 @@ async fn stopping_a_session_ends_its_program_and_all_it_started_n121() {
     let pid = |name: &str| std::fs::read_to_string(node.home.path().join(name)).unwrap();
     let (child, parent) = (pid("child"), pid("pid"));
     assert!(is_alive(&child) && is_alive(&parent));
+    until("it is served", || status(&node), |status| status["delivery_workers"] == 1).await;
     node.delete(&format!("/node/v1/workspaces/{}/sessions/{}", shop.workspace, shop.helper)).await.with(204);
     let state = |state: &'static str| move |row: &Value| row["state"] == state;
     until("it is stopping", || shop.row(&node), state("stopping")).await;
