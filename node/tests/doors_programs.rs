@@ -305,6 +305,25 @@ async fn what_was_in_hand_at_kill_9_is_handed_over_again_and_answered_once_n83_n
 }
 
 #[tokio::test]
+async fn an_answer_to_somebody_who_left_goes_to_the_thread() {
+    if no_shell() {
+        return;
+    }
+    let late = "echo '{\"type\":\"ready\"}'; read -r line; while [ ! -e gate ]; do sleep 0.02; done\n\
+                echo '{\"type\":\"send\",\"body\":{\"text\":\"Sorry, late.\"}}'\n\
+                echo '{\"type\":\"done\"}'; while read -r line; do :; done\n";
+    let node = Node::start_in(home(&[("late", late)]), &[]).await;
+    let shop = Shop::open(&node, "late").await;
+    shop.say(&node, "ask-1").await;
+    until("it is in hand", || shop.session(&node), |session| session["badge"] == "running").await;
+    node.delete(&format!("/node/v1/workspaces/{}/sessions/{}", shop.workspace, shop.planner)).await.with(204);
+    open_gate(&node);
+    let answers = until("an answer", || shop.answers(&node), |answers| !answers.is_empty()).await;
+    assert_eq!(answers[0]["body"]["text"], "Sorry, late.");
+    assert_eq!((&answers[0]["reply_to"], answers[0]["peer_to"].as_str()), (&json!("ask-1"), None));
+}
+
+#[tokio::test]
 async fn stopping_a_session_ends_its_program_and_all_it_started_n121() {
     if no_shell() {
         return;
@@ -317,6 +336,7 @@ async fn stopping_a_session_ends_its_program_and_all_it_started_n121() {
     let pid = |name: &str| std::fs::read_to_string(node.home.path().join(name)).unwrap();
     let (child, parent) = (pid("child"), pid("pid"));
     assert!(is_alive(&child) && is_alive(&parent));
+    until("it is served", || status(&node), |status| status["delivery_workers"] == 1).await;
     node.delete(&format!("/node/v1/workspaces/{}/sessions/{}", shop.workspace, shop.helper)).await.with(204);
     let state = |state: &'static str| move |row: &Value| row["state"] == state;
     until("it is stopping", || shop.row(&node), state("stopping")).await;

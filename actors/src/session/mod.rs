@@ -200,6 +200,11 @@ impl Actor for Session {
             failures: 0,
             stopping: false,
         };
+        // One that was stopped meanwhile could not be told: it is not in the table of those at work any more.
+        if !lock(&state.context.sessions).contains_key(&(state.space, state.id.clone())) {
+            myself.stop(None);
+            return Ok(state);
+        }
         match new.program {
             Some(settled) => state.begin(&myself, settled.program, settled.first),
             None => state.start(&myself),
