@@ -43,7 +43,7 @@ pub(crate) fn thread_key(stream: StreamId, thread: &ThreadId) -> Short {
 }
 
 /// The orders that a message of a conversation stands in.
-fn orders(of: Short, envelope: &Envelope) -> impl Iterator<Item = Short> {
+pub(crate) fn orders(of: Short, envelope: &Envelope) -> impl Iterator<Item = Short> {
     let (kind, work) = (Some(envelope.kind.as_str()), envelope.work_id.as_ref().map(|work| work.as_str()));
     let of_work =
         work.map(|work| [tables::filtered(of, None, Some(work)), tables::filtered(of, kind, Some(work))]);

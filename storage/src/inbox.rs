@@ -52,20 +52,7 @@ impl Batch<'_> {
         local: bool,
     ) -> Result<(), StoreError> {
         let Some(mut record) = self.session(space, session)? else { return Ok(()) };
-        let tagged = |name: &str| envelope.ext.as_ref().is_some_and(|ext| ext.contains_key(name));
-        let row = InboxRecord {
-            at,
-            expires_s: envelope.expires_at.unwrap_or(0),
-            kind: kind_index(envelope.kind) as u8,
-            tags: [
-                (local, LOCAL),
-                (tagged("agh.workflow_id"), WORKFLOW),
-                (tagged("agh.handoff_version"), HANDOFF),
-            ]
-            .into_iter()
-            .fold(0, |tags, (is, tag)| if is { tags | tag } else { tags }),
-            from: envelope.from.as_str().to_owned(),
-        };
+        let row = inbox_row_of(at, envelope, local);
         let key = tables::inbox_key(inbox_of(session), record.inbox_next);
         self.inbox.insert(&key, rows::write(&row).as_slice())?;
         record.inbox_next += 1;
@@ -286,6 +273,24 @@ impl Batch<'_> {
                 serde_json::json!({ "kind": record.failure_kind, "summary": record.failure_summary });
         }
         self.note(space, "session", &data)
+    }
+}
+
+/// What is kept of an envelope that waits.
+pub(crate) fn inbox_row_of(at: At, envelope: &Envelope, local: bool) -> InboxRecord {
+    let tagged = |name: &str| envelope.ext.as_ref().is_some_and(|ext| ext.contains_key(name));
+    InboxRecord {
+        at,
+        expires_s: envelope.expires_at.unwrap_or(0),
+        kind: kind_index(envelope.kind) as u8,
+        tags: [
+            (local, LOCAL),
+            (tagged("agh.workflow_id"), WORKFLOW),
+            (tagged("agh.handoff_version"), HANDOFF),
+        ]
+        .into_iter()
+        .fold(0, |tags, (is, tag)| if is { tags | tag } else { tags }),
+        from: envelope.from.as_str().to_owned(),
     }
 }
 

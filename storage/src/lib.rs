@@ -49,6 +49,7 @@ mod error;
 mod inbox;
 mod local;
 mod messages;
+mod migrate;
 mod overlay;
 mod read;
 mod receipts;

@@ -21,6 +21,7 @@ use crate::{
     Blobs, StoreError,
     batch::{Batch, LocalPeer, Memory, PairSpace},
     error::OpenError,
+    migrate,
     read::View,
     rows::{self, LogRow, PairRow, SessionRecord},
     schema, tables,
@@ -152,7 +153,11 @@ impl Store {
         let mut builder = redb::Builder::new();
         builder.set_cache_size(options.cache_bytes);
         let opened = match disk {
-            Disk::File(path) => schema::open_file(&builder, &path)?,
+            Disk::File(path) => {
+                let db = schema::open_file(&builder, &path)?;
+                migrate::up(&db, &path, identity.node())?;
+                db
+            }
             Disk::Backend(backend) => {
                 builder.create_with_backend(BoxedBackend(backend)).map_err(open_error)?
             }
