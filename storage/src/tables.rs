@@ -27,7 +27,7 @@
 //! | `rooms` | workspace's number, direct id | a direct room and its counters |
 //! | `room_recent` | channel's stream, or channel and peer; newest first, direct id | the room's key |
 //! | `works` | workspace's number, work id, space number | work as it stands |
-//! | `work_order` | work, rank | a message about it, and how the work stood after it |
+//! | `work_order` | work, all or which messages about it; rank | where the message is, or how the work stood after it |
 //! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
 //!
@@ -182,6 +182,12 @@ pub(crate) fn rank(header: &Header) -> Rank {
 /// Key of an operation in the order of a thread, or of a channel.
 pub(crate) fn order_key(of: Short, rank: &Rank) -> [u8; 72] {
     key!(72: of, rank)
+}
+
+pub(crate) fn order_rank(key: &[u8; 72]) -> Rank {
+    let mut rank = [0; 56];
+    rank.copy_from_slice(&key[16..]);
+    rank
 }
 
 /// The keys between which all of a thread or channel stand.

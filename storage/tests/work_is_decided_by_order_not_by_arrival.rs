@@ -21,7 +21,7 @@ use support::{
     talk::{Message, Said, Voice},
 };
 
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 12;
 const MESSAGES: usize = 70;
 
 // ---- any order --------------------------------------------------------------------------------------
@@ -53,7 +53,11 @@ impl History {
     }
 
     fn voice(&mut self) -> Voice {
-        let index = self.dice.random_range(0..self.voices.len());
+        // Two speak most, so that there is work that goes on for long.
+        let index = match self.dice.random_ratio(3, 4) {
+            true => [0, 4][self.dice.random_range(0..2)],
+            false => self.dice.random_range(0..self.voices.len()),
+        };
         self.voices[index].clone()
     }
 
@@ -150,8 +154,8 @@ fn all_stores_come_to_the_same_work_in_any_order_of_arrival_n45_n47() {
         for _ in 0..MESSAGES {
             history.speak(false);
         }
-        if seed % 4 == 3 {
-            (0..4).for_each(|_| history.speak(true));
+        if seed % 2 == 1 {
+            (0..8).for_each(|_| history.speak(true));
         }
         let readers = [0, 1, 2].map(|number| history.reader(seed, number, number == 2));
         let picture = readers[0].picture(history.space);
@@ -455,4 +459,62 @@ fn work_of_a_room_is_unknown_to_a_third_node_and_its_id_free_there_n33_n43() {
             if node.identity.node() == ada.identity.node() { (&bob, &tester) } else { (&ada, &coder) };
         sent(node.send_to(space, other.identity.node(), on.room(to).work("work_1")));
     }
+}
+
+#[test]
+fn late_reports_are_decided_about_however_long_the_work_was_talked_about_n45() {
+    let home = Node::new(1);
+    let space = home.found();
+    for member in [2, 3] {
+        Node::new(member).join(&home, space, Role::Member);
+    }
+    let (opener, target) = (Voice::new(2, "opener", "builders"), Voice::new(3, "target", "builders"));
+    let (workspace, height) = (home.workspace_ref(space), home.store.control(space).unwrap().height());
+    // The opener talks once a second; the target reports between two sentences, and is heard of at the end.
+    let log = |from: &Voice, to: &Voice, ids: &str, said: &dyn Fn(usize) -> Said<'static>, times: &[u64]| {
+        let mut ops: Vec<Operation> = Vec::new();
+        let log = LogId { space, author: from.node(), incarnation: 70 };
+        for (number, ms) in times.iter().enumerate() {
+            let (id, ts) = (format!("{ids}{number}"), (*ms / 1000) as i64);
+            let message = Message::new(&workspace, &from.session, &id, ts, said(number)).thread("thread_one");
+            let draft = message.to(&to.session).work("work_1").draft(&from.identity, space);
+            ops.push(forge(&from.identity, height, log, ops.last(), *ms, draft));
+        }
+        ops
+    };
+    let talk: Vec<_> = (0..1500).map(|second| START_MS + 1000 * second).collect();
+    let talk = log(&opener, &target, "talk", &|_| Said::Say("and"), &talk);
+    let asks = |number: usize| match number {
+        99 => Said::Trace(WorkState::Failed),
+        number if number % 2 == 0 => Said::Trace(WorkState::NeedsInput),
+        _ => Said::Trace(WorkState::Working),
+    };
+    let times: Vec<_> = (0..100).map(|number| START_MS + 500 + 10_000 * number).collect();
+    let reports = log(&target, &opener, "report", &asks, &times);
+
+    let [late, early] = [4, 5].map(|seed| {
+        let node = Node::new(seed);
+        node.learn(&home, space);
+        node.now_ms.set(START_MS + 10_000_000);
+        node
+    });
+    late.take(space, talk.clone());
+    assert_eq!(late.state(space, "work_1"), Some(WorkState::Submitted));
+    late.take(space, reports[..99].to_vec());
+    let stands = late.work(space, "work_1").unwrap();
+    // The last of them asked, and the next sentence was the answer.
+    assert_eq!(stands.state, WorkState::Working);
+    assert_eq!(stands.last_activity_at, (START_MS / 1000 + 981) as i64);
+    late.take(space, reports.clone());
+    early.take(space, reports);
+    early.take(space, talk);
+    for node in [&late, &early] {
+        let stands = node.work(space, "work_1").unwrap();
+        assert_eq!(
+            (stands.state, stands.terminal_at),
+            (WorkState::Failed, Some((START_MS / 1000 + 990) as i64))
+        );
+        assert_eq!(node.thread_row(space, "builders", "thread_one").unwrap().open_work_count, 0);
+    }
+    assert_eq!(late.picture(space), early.picture(space));
 }
