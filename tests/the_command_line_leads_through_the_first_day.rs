@@ -129,6 +129,54 @@ async fn from_an_empty_folder_to_a_conversation_of_two_nodes_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn work_is_asked_for_in_a_direct_room_and_reported_until_it_ends() {
+    let place = Place::new("ada");
+    let ada = place.up().await;
+    ada.api.found("workshop").await;
+    let mut peers = Vec::new();
+    for agent in ["asker", "coder"] {
+        muster(&place, &format!("agent register {agent}")).await.json();
+        let started = muster(&place, &format!("session start {agent} builders")).await.json();
+        peers.push((text(&started["id"]), text(&started["peer_id"])));
+    }
+    let [(asker, asker_peer), (coder, coder_peer)] = peers.try_into().unwrap();
+    let ask =
+        ["send", "-s", &asker, "-c", "builders", "--direct", "--to", &coder_peer, "--work", "w-1", "Fix it"];
+    let room = text(&place.run(ask).await.json()["message"]["direct_id"]);
+
+    let rooms = muster(&place, &format!("room list -c builders --peer {coder_peer}")).await.json();
+    assert_eq!(rooms["directs"][0]["direct_id"], room.as_str());
+    assert_eq!(rooms["directs"][0]["open_work_count"], 1);
+    let work = muster(&place, "work show w-1").await.json();
+    assert_eq!(
+        (&work["work"]["state"], &work["work"]["target_peer_id"]),
+        (&"submitted".into(), &coder_peer.as_str().into())
+    );
+    muster(&place, &format!("work report -s {coder} w-1 needs-input -m Which?")).await.json();
+    muster(&place, &format!("work report -s {asker} w-1 canceled")).await.json();
+    let work = muster(&place, "work show w-1").await.json();
+    assert_eq!(work["work"]["state"], "canceled");
+    let late = muster(&place, &format!("work report -s {coder} w-1 completed")).await.error(1);
+    assert_eq!(late["code"], "network_work_closed");
+    assert_eq!(muster(&place, "work show w-2").await.error(1)["code"], "network_not_found");
+
+    let said = muster(&place, &format!("room read -c builders {room} --work w-1")).await.json();
+    let said: Vec<_> =
+        said["messages"].as_array().unwrap().iter().map(|one| text(&one["peer_from"])).collect();
+    assert_eq!(said, [asker_peer.as_str(), &coder_peer, &asker_peer]);
+    for (words, part) in [
+        (format!("room read -c builders {room}"), "needs_input: Which?"),
+        ("room list -c builders".to_owned(), room.as_str()),
+        ("room list -c nobody".to_owned(), "muster send"),
+        ("thread list -c builders".to_owned(), "no threads"),
+        ("work show w-1".to_owned(), "w-1 is canceled"),
+    ] {
+        let told = place.run_for_people(words.split_whitespace()).await;
+        assert!(told.code == Some(0) && told.out.contains(part), "{words}: {} {}", told.out, told.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn for_people_it_prints_lines_and_no_json() {
     let place = Place::new("ada");
     let ada = place.up().await;

@@ -10,7 +10,7 @@ use muster_protocol::{
     network::{Kind, PeerName},
     session::session_of,
 };
-use muster_storage::{Changes, MessageChange};
+use muster_storage::{Changes, DeliveryChange, MessageChange, Outcome};
 
 /// Counters of one kind of message, or of one peer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,9 +63,6 @@ impl State {
         for session in &message.inboxes {
             self.count(message.space, session, |traffic| traffic.received += 1);
         }
-        for session in &message.overflows {
-            self.count(message.space, session, |traffic| traffic.rejected += 1);
-        }
         if let Some(to) = message.to.as_ref().map(session_or_name)
             && !message.inboxes.iter().any(|session| session == to)
         {
@@ -102,6 +99,7 @@ impl Counters {
     /// What a commit stored.
     pub(crate) fn stored(&self, changes: &Changes) {
         changes.messages.iter().for_each(|message| self.message(message));
+        changes.deliveries.iter().for_each(|delivery| self.delivery(delivery));
         let mut state = self.state();
         state.counters.work_transitions += changes.work_transitions;
         for rejected in &changes.rejected {
@@ -121,20 +119,37 @@ impl Counters {
     fn message(&self, message: &MessageChange) {
         let mut state = self.state();
         let received = message.inboxes.len() as u64;
-        let rejected = message.overflows.len() as u64;
         let sent = u64::from(message.local);
         let add = |traffic: &mut Traffic| {
             traffic.sent += sent;
             traffic.received += received;
-            traffic.rejected += rejected;
         };
         add(&mut state.counters.total);
         add(state.counters.kinds.entry(message.kind).or_default());
-        let events = sent + received + rejected;
+        let events = sent + received;
         state.counters.conversation_messages += 1;
         state.counters.workflow_tagged += if message.workflow { events } else { 0 };
         state.counters.handoff_tagged += if message.handoff { events } else { 0 };
         state.count_for_peers(message, add);
+    }
+
+    /// An envelope left the inbox of a session: taken up, or not.
+    fn delivery(&self, delivery: &DeliveryChange) {
+        let mut state = self.state();
+        let add = |traffic: &mut Traffic| match delivery.outcome {
+            Outcome::Delivered => traffic.delivered += 1,
+            Outcome::Overflow | Outcome::Expired => traffic.rejected += 1,
+        };
+        add(&mut state.counters.total);
+        add(state.counters.kinds.entry(delivery.kind).or_default());
+        state.counters.workflow_tagged += u64::from(delivery.workflow);
+        state.counters.handoff_tagged += u64::from(delivery.handoff);
+        state.count(delivery.space, &delivery.session, add);
+        if !delivery.local {
+            let from = PeerName::parse(&delivery.from).ok();
+            let from = from.as_ref().map_or(delivery.from.as_str(), session_or_name);
+            state.count(delivery.space, from, add);
+        }
     }
 
     pub(crate) fn rejected(&self, kind: Option<Kind>) {

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::Path as Segment,
+    extract::{Path as Segment, RawQuery},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
     routing::{delete, get, post},
@@ -185,6 +185,64 @@ async fn a_message_without_a_thread_opens_one() {
 }
 
 #[tokio::test]
+async fn work_is_asked_for_in_the_direct_room_of_session_and_peer() {
+    let routes = Router::new()
+        .route(
+            "/api/workspaces/{workspace}/network/channels/{channel}/directs/resolve",
+            post(|Json(wish): Json<Value>| async move {
+                assert_eq!(wish, json!({ "session_id": "s", "peer_id": "bob.sess-2" }));
+                Json(json!({ "direct": { "direct_id": "direct_1" } }))
+            }),
+        )
+        .route(
+            "/api/workspaces/{workspace}/network/send",
+            post(|Json(wish): Json<Value>| async move {
+                for (name, value) in [
+                    ("surface", "direct"),
+                    ("direct_id", "direct_1"),
+                    ("to", "bob.sess-2"),
+                    ("work_id", "w-1"),
+                ] {
+                    assert_eq!(wish[name], value, "{name}");
+                }
+                assert!(wish.get("thread_id").is_none());
+                Json(json!({ "message": { "id": "msg-1" } }))
+            }),
+        );
+    let id = "ws_01BX5ZZKBKACTAV9WEVGEMMVRZ";
+    let arguments =
+        ["send", "-w", id, "-s", "s", "-c", "c", "--to", "bob.sess-2", "--direct", "--work", "w-1", "please"];
+    let output = Stub::new().await.run(routes, &arguments).await;
+    assert_eq!(text(&output.stdout), "sent msg-1 in direct_1\n", "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn what_was_said_in_a_room_is_shown_oldest_first_and_cannot_command_the_terminal() {
+    let routes = Router::new().route(
+        "/api/workspaces/{workspace}/network/channels/{channel}/directs/{room}/messages",
+        get(|Segment((_, channel, room)): Segment<(String, String, String)>, query: RawQuery| async move {
+            assert_eq!((channel.as_str(), room.as_str()), ("a/b", "direct_1"));
+            assert_eq!(query.0.as_deref(), Some("limit=2&before=m-3&work_id=w+1"));
+            Json(json!({ "messages": [
+                { "message_id": "m-1", "timestamp": "2030-01-01T00:00:00Z", "peer_from": "ada.sess-1", "kind": "say",
+                  "text": "one\u{1b}[2J", "body": {} },
+                { "message_id": "m-2", "timestamp": "2030-01-01T00:00:01Z", "peer_from": "bob.sess-2", "kind": "trace",
+                  "preview_text": "nearly", "body": { "state": "working" } },
+            ]}))
+        }),
+    );
+    let id = "ws_01BX5ZZKBKACTAV9WEVGEMMVRZ";
+    let arguments = [
+        "room", "read", "-w", id, "-c", "a/b", "direct_1", "--before", "m-3", "--limit", "2", "--work", "w 1",
+    ];
+    let output = Stub::new().await.run(routes, &arguments).await;
+    let shown = text(&output.stdout);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines.len() == 3 && lines[1].contains("m-1") && lines[2].ends_with("working: nearly"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "a message commands the terminal");
+}
+
+#[tokio::test]
 async fn without_a_node_the_exit_code_is_three_and_the_token_is_shown_to_nobody() {
     // The node died: run.json stays, nobody holds the folder, and somebody else has its port.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -252,6 +310,34 @@ async fn config_show_says_where_each_value_comes_from() {
     }
     let shown = muster(home.path(), &["config", "show"]).output().await.unwrap();
     assert!(text(&shown.stdout).contains("network.queue_depth"));
+}
+
+#[tokio::test]
+async fn the_network_has_the_settings_of_n136() {
+    let home = tempfile::tempdir().unwrap();
+    let shown = muster(home.path(), &["-o", "json", "config", "show"]).output().await.unwrap();
+    let rows = json_of(&shown.stdout);
+    for (key, value) in [
+        ("network.enabled", json!(true)),
+        ("network.default_channel", json!("default")),
+        ("network.greet_interval_seconds", json!(30)),
+        ("network.max_replay_age_seconds", json!(300)),
+        ("network.queue_depth", json!(100)),
+    ] {
+        let row = rows.as_array().unwrap().iter().find(|row| row["key"] == key);
+        assert_eq!(row.unwrap_or_else(|| panic!("no {key}"))["value"], value, "{key}");
+    }
+    for (setting, good) in [
+        ("network.greet_interval_seconds=1", true),
+        ("network.queue_depth=1", true),
+        ("network.greet_interval_seconds=0", false),
+        ("network.max_replay_age_seconds=0", false),
+        ("network.queue_depth=0", false),
+        ("network.default_channel=BAD!", false),
+    ] {
+        let output = muster(home.path(), &["config", "show", "--set", setting]).output().await.unwrap();
+        assert_eq!(output.status.success(), good, "{setting}: {}", text(&output.stderr));
+    }
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn a_hundred_resolves_at_once_from_both_sides_leave_one_room_n39() {
 }
 
 #[tokio::test]
-async fn a_message_opens_the_room_and_a_resolve_is_no_activity_n39_n41() {
+async fn a_message_opens_the_room_and_a_resolve_is_no_activity_n39_n41_n111() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let id = derived(&place, &place.coder_peer(), &place.reviewer_peer());
@@ -206,7 +206,7 @@ async fn what_is_said_in_a_room_waits_for_the_other_peer_alone_n32_n114() {
 }
 
 #[tokio::test]
-async fn rooms_are_listed_by_activity_and_paged_inside_the_filter_n105_to_n107() {
+async fn rooms_are_listed_by_activity_and_paged_inside_the_filter_n105_n106_n107() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let (_, writer_peer) = place.writer(&node).await;
@@ -278,7 +278,7 @@ async fn rooms_are_listed_by_activity_and_paged_inside_the_filter_n105_to_n107()
 }
 
 #[tokio::test]
-async fn the_messages_of_a_room_are_paged_by_cursors_n108_to_n110() {
+async fn the_messages_of_a_room_are_paged_by_cursors_n108_n109_n110() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let (_, writer_peer) = place.writer(&node).await;

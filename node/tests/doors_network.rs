@@ -6,7 +6,7 @@ use doors::{Node, Place, but, ids};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_new_channel_shows_its_sessions_and_peers_at_once_n118_n119() {
+async fn a_new_channel_shows_its_sessions_and_peers_at_once_n5_n118_n119_n122() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let channel = &node.get(&place.at("channels/builders")).await.with(200)["channel"];
@@ -89,7 +89,7 @@ async fn post_channels_refuses_what_n117_lists() {
 }
 
 #[tokio::test]
-async fn threads_are_paged_by_cursors_n105_to_n109() {
+async fn threads_are_paged_by_cursors_n105_n106_n107_n108_n109_n111() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     for thread in ["one", "two", "three"] {
@@ -218,7 +218,7 @@ async fn threads_are_paged_by_cursors_n105_to_n109() {
 }
 
 #[tokio::test]
-async fn channels_are_counted_and_ordered_n112_to_n116() {
+async fn channels_are_counted_n112_n114_n115_n116() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let channels = format!("/node/v1/workspaces/{}/sessions", place.workspace);
@@ -255,7 +255,7 @@ async fn channels_are_counted_and_ordered_n112_to_n116() {
 }
 
 #[tokio::test]
-async fn a_stopped_session_leaves_its_channel_and_its_history_stays_n121() {
+async fn a_stopped_session_leaves_its_channel_and_its_history_stays_n60_n81_n121() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     place.send(&node, &place.say("still here")).await.with(200);
@@ -279,7 +279,7 @@ async fn a_stopped_session_leaves_its_channel_and_its_history_stays_n121() {
 }
 
 #[tokio::test]
-async fn peers_are_shown_with_their_cards_n54_to_n64() {
+async fn peers_are_shown_with_their_cards_n60_n61_n62_n63_n64() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let register = format!("/node/v1/workspaces/{}/agents", place.workspace);
@@ -374,7 +374,7 @@ async fn a_workspace_is_named_by_id_or_name_and_is_the_outermost_boundary_n1_n2(
 }
 
 #[tokio::test]
-async fn the_status_counts_n123_to_n128() {
+async fn the_status_counts_n123_n124_n125_n126_n127_n128() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     place.send(&node, &but(place.say("hi"), json!({ "ext": { "agh.workflow_id": "w" } }))).await.with(200);
@@ -386,6 +386,10 @@ async fn the_status_counts_n123_to_n128() {
         ("local_peers", json!(2)),
         ("remote_peers", json!(0)),
         ("channels", json!(1)),
+        ("messages_received", json!(1)),
+        ("messages_delivered", json!(0)),
+        ("conversation_messages", json!(1)),
+        ("delivery_workers", json!(0)),
         ("queued_messages", json!(1)),
         ("queued_sessions", json!(1)),
         ("open_threads", json!(1)),

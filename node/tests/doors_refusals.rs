@@ -225,7 +225,7 @@ impl Seen {
 }
 
 #[tokio::test]
-async fn every_refusal_in_the_document_is_given_with_its_diagnostic_n129_to_n135() {
+async fn every_refusal_in_the_document_is_given_with_its_diagnostic_n129_n130_n131_n134_n135() {
     let node = Node::start().await;
     let place = Place::new(&node).await;
     let operations = documented();

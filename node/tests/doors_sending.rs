@@ -113,7 +113,7 @@ async fn a_repeated_send_is_one_message_and_other_content_a_conflict_n83() {
 }
 
 #[tokio::test]
-async fn an_inbox_shows_what_waits_and_takes_nothing_n97_to_n103() {
+async fn an_inbox_shows_what_waits_and_takes_nothing_n97_n98_n101_n102_n103_n104() {
     let node = Node::start_with(&["network.queue_depth=3"]).await;
     let place = Place::new(&node).await;
     let inbox = |session: &str| place.at(&format!("inbox?session_id={session}"));

@@ -184,6 +184,9 @@ pub const REMOTE_PEERS_MAX: usize = 10_000;
 pub const REMOTE_CATALOG_BYTES_MAX: usize = 256 * 1024;
 /// Remote peers whose capability documents are remembered: with the limit above, at most 64 MiB.
 pub const REMOTE_CATALOGS_MAX: usize = 256;
+/// Answers to whois that one asking node gets in a minute: every peer it asks answers with a stored message, so without
+/// a limit one member could fill the stores of two nodes.
+pub const WHOIS_ANSWERS_PER_MINUTE_MAX: u32 = 6_000;
 /// Comings and goings of remote peers that wait for a listener of the event stream; one that is slower misses some.
 pub const PRESENCE_EVENTS_WAITING: usize = 256;
 
@@ -227,6 +230,32 @@ pub const SESSIONS_MAX: usize = 10_000;
 pub const EVENT_LISTENERS_MAX: usize = 256;
 /// Envelopes waiting for one session, unless `network.queue_depth` says otherwise (N-97).
 pub const INBOX_DEPTH_DEFAULT: usize = 100;
+/// Inboxes in which one sweep drops what expired; the next sweep goes on. Each costs a few reads.
+pub const INBOX_SWEEP_SESSIONS_MAX: usize = 256;
+
+// ---- programs of sessions --------------------------------------------------------------------
+
+/// First pause before a program that failed is started again; doubles up to [`PROGRAM_RETRY_MAX`] (N-100).
+pub const PROGRAM_RETRY_MIN: Duration = Duration::from_millis(250);
+/// Longest pause between two starts of a program (N-100).
+pub const PROGRAM_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Failures in a row after which a session is shown as failed: by then its program was tried for half a
+/// minute. It is tried further, because what it lacks may come back.
+pub const PROGRAM_FAILURES_MAX: u64 = 10;
+/// A program that lived this long was a good one: the next failure is again the first.
+pub const PROGRAM_STEADY: Duration = Duration::from_secs(60);
+/// How long a session that is being started waits whether its program ends at once, as one does that has
+/// not what it needs. A program that says something is not waited for.
+pub const PROGRAM_SETTLE: Duration = Duration::from_millis(500);
+/// One line of a program: whatever may be sent fits.
+pub const PROGRAM_LINE_BYTES_MAX: usize = ENVELOPE_BYTES_MAX + 64 * 1024;
+/// Lines that wait for a program to read them. It gets one envelope at a time, and its lines are read one
+/// by one; more wait only when it writes and never reads.
+pub const PROGRAM_LINES_MAX: usize = 16;
+/// What a program writes to standard error goes to the log in lines of at most this many bytes.
+pub const PROGRAM_LOG_LINE_BYTES_MAX: usize = 4 * 1024;
+/// How long a program has to end by itself once its input is closed; then it is killed.
+pub const PROGRAM_STOP_GRACE: Duration = Duration::from_secs(3);
 
 // ---- HTTP ------------------------------------------------------------------------------------
 

@@ -59,12 +59,28 @@ pub(crate) struct Memory {
     /// Local sessions that are not stopped, by channel.
     pub(crate) local_peers: BTreeMap<StreamId, Vec<LocalPeer>>,
     pub(crate) inbox_depth: u64,
+    /// Sessions for which something waits that expires, and in which Unix second the first of it does.
+    pub(crate) expiries: BTreeMap<(SpaceId, String), i64>,
+    /// Nothing expires before this Unix second.
+    pub(crate) next_expiry_s: i64,
     pub(crate) now_ms: u64,
 }
 
 impl Memory {
     pub(crate) fn incarnation(&self, space: SpaceId) -> u64 {
         self.incarnations.get(&space).copied().unwrap_or(self.incarnation)
+    }
+
+    /// Notes when the first envelope that waits for a session expires.
+    pub(crate) fn expires(&mut self, space: SpaceId, session: &SessionRecord) {
+        if session.expires_s == 0 {
+            if !self.expiries.is_empty() {
+                self.expiries.remove(&(space, session.id.clone()));
+            }
+        } else {
+            self.expiries.insert((space, session.id.clone()), session.expires_s);
+            self.next_expiry_s = self.next_expiry_s.min(session.expires_s);
+        }
     }
 }
 

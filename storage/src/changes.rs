@@ -22,6 +22,8 @@ pub struct Changes {
     pub rejected: Vec<RejectedChange>,
     /// How often the state of a work was set (N-125).
     pub work_transitions: u64,
+    /// Envelopes that left an inbox, in order.
+    pub deliveries: Vec<DeliveryChange>,
     /// Number of the newest event in the journal.
     pub last_event: u64,
 }
@@ -50,8 +52,6 @@ pub struct MessageChange {
     pub local: bool,
     /// Sessions of this node in whose inbox it was put.
     pub inboxes: Vec<String>,
-    /// Sessions of this node that lost their oldest envelope for it (N-97).
-    pub overflows: Vec<String>,
     /// Whether its ext names a workflow, a handoff (N-127).
     pub workflow: bool,
     /// See `workflow`.
@@ -80,6 +80,57 @@ pub struct RejectedChange {
     pub to: PeerName,
 }
 
+/// One envelope that left the inbox of a session of this node.
+#[derive(Debug, Clone)]
+pub struct DeliveryChange {
+    /// In which space.
+    pub space: SpaceId,
+    /// Whose inbox.
+    pub session: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// The peer that sent it.
+    pub from: String,
+    /// Whether that was a session of this node.
+    pub local: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether its ext names a workflow, a handoff (N-127).
+    pub workflow: bool,
+    /// See `workflow`.
+    pub handoff: bool,
+}
+
+/// What became of an envelope that was for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Taken up completely (N-99).
+    Delivered,
+    /// Pushed out by a newer one (N-97).
+    Overflow,
+    /// It expired while it waited (N-102).
+    Expired,
+}
+
+impl Outcome {
+    /// `delivered` or `rejected`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Delivered => "delivered",
+            Outcome::Overflow | Outcome::Expired => "rejected",
+        }
+    }
+
+    /// Why it was rejected.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Outcome::Delivered => None,
+            Outcome::Overflow => Some("queue_overflow"),
+            Outcome::Expired => Some("expired"),
+        }
+    }
+}
+
 impl Changes {
     pub(crate) fn space(&mut self, space: SpaceId) -> &mut SpaceChange {
         self.spaces.entry(space).or_default()
@@ -87,6 +138,6 @@ impl Changes {
 
     /// Whether nothing changed that anybody else has to know of.
     pub fn is_empty(&self) -> bool {
-        self.spaces.is_empty() && self.messages.is_empty()
+        self.spaces.is_empty() && self.messages.is_empty() && self.deliveries.is_empty()
     }
 }

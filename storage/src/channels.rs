@@ -32,12 +32,18 @@ pub(crate) fn kind_index(kind: Kind) -> usize {
     KIND_ORDER.iter().position(|known| *known == kind).expect("all kinds stand in the order of N-115")
 }
 
+/// The inverse of [`kind_index`].
+pub(crate) fn kind_at(index: u8) -> Result<Kind, StoreError> {
+    let kind = KIND_ORDER.get(usize::from(index)).copied();
+    kind.ok_or(StoreError::Damaged("a stored kind is outside its order"))
+}
+
 pub(crate) fn thread_key(stream: StreamId, thread: &ThreadId) -> Short {
     tables::short(&stream.0, thread.as_str())
 }
 
 /// The orders that a message of a conversation stands in.
-fn orders(of: Short, envelope: &Envelope) -> impl Iterator<Item = Short> {
+pub(crate) fn orders(of: Short, envelope: &Envelope) -> impl Iterator<Item = Short> {
     let (kind, work) = (Some(envelope.kind.as_str()), envelope.work_id.as_ref().map(|work| work.as_str()));
     let of_work =
         work.map(|work| [tables::filtered(of, None, Some(work)), tables::filtered(of, kind, Some(work))]);

@@ -47,6 +47,14 @@ pub enum OpenError {
         /// The newest this program knows.
         known: u32,
     },
+    /// An older program made it, and it cannot be copied before it is brought up to date.
+    #[error("this store has schema {found} and is copied before it is changed, but: {cause}")]
+    NotMigrated {
+        /// The store's schema version.
+        found: u32,
+        /// Why there is no copy.
+        cause: Box<crate::BackupError>,
+    },
     /// It belongs to another key.
     #[error("this store belongs to another node than the key beside it; put the right node.key back")]
     OtherNode,

@@ -46,8 +46,10 @@ mod channels;
 mod control;
 pub mod crash;
 mod error;
+mod inbox;
 mod local;
 mod messages;
+mod migrate;
 mod overlay;
 mod read;
 mod receipts;
@@ -64,9 +66,12 @@ pub use append::Prepared;
 pub use backup::BackupError;
 pub use batch::Batch;
 pub use blobs::{BlobId, Blobs, NewBlob};
-pub use changes::{Changes, MessageChange, PresenceChange, RejectedChange, SpaceChange};
+pub use changes::{
+    Changes, DeliveryChange, MessageChange, Outcome, PresenceChange, RejectedChange, SpaceChange,
+};
 pub use control::clean_name;
 pub use error::{OpenError, StoreError};
+pub use inbox::{HandedOver, ProgramFailure};
 pub use local::{NewSession, NotStarted};
 pub use messages::SendOutcome;
 pub use read::{

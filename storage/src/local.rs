@@ -11,7 +11,7 @@ use redb::ReadableTable;
 use crate::{
     StoreError,
     batch::{Batch, LocalPeer, inbox_of, session_key},
-    rows::{self, AgentRecord, At, InboxRecord, JournalRecord, SessionRecord},
+    rows::{self, AgentRecord, JournalRecord, SessionRecord},
     tables,
 };
 
@@ -98,6 +98,12 @@ impl Batch<'_> {
                     inbox_next: 0,
                     inbox_first: 0,
                     inbox_waiting: 0,
+                    in_hand: None,
+                    expires_s: 0,
+                    failure_kind: String::new(),
+                    failure_summary: String::new(),
+                    failures: 0,
+                    restarts: 0,
                 },
             )?;
             let stream = StreamId::channel(space, &session.channel);
@@ -125,7 +131,7 @@ impl Batch<'_> {
             return Ok(Some(false));
         }
         let inbox = inbox_of(id);
-        for number in record.inbox_first..record.inbox_next {
+        for number in record.in_hand.into_iter().chain(record.inbox_first..record.inbox_next) {
             self.inbox.remove(&tables::inbox_key(inbox, number))?;
         }
         let (number, stopped_at) = (self.space_number(space)?, self.memory.journal_next);
@@ -134,46 +140,15 @@ impl Batch<'_> {
         self.session_order.insert(&tables::session_order_key(number, true, stopped_at, &key), ())?;
         (record.stopped, record.stop_reason, record.updated_ms) = (true, reason.to_owned(), self.now_ms());
         (record.inbox_first, record.inbox_waiting) = (record.inbox_next, 0);
+        (record.in_hand, record.expires_s) = (None, 0);
+        self.memory.expires(space, &record);
         let stream = StreamId::channel(space, &record.channel);
         if let Some(peers) = self.memory.local_peers.get_mut(&stream) {
             peers.retain(|peer| peer.session != id);
         }
-        let data = serde_json::json!({
-            "session_id": record.id, "agent_name": record.agent, "channel": record.channel,
-            "peer_id": record.peer, "state": "stopped",
-        });
+        self.note_session(space, &record)?;
         self.put_session(space, record)?;
-        self.note(space, "session", &data)?;
         Ok(Some(true))
-    }
-
-    /// Queues an envelope; true when the oldest was pushed out for it (N-97).
-    pub(crate) fn put_in_inbox(
-        &mut self,
-        space: SpaceId,
-        session: &str,
-        at: At,
-        expires_s: i64,
-    ) -> Result<bool, StoreError> {
-        let Some(mut record) = self.session(space, session)? else { return Ok(false) };
-        let inbox = inbox_of(session);
-        let row = rows::write(&InboxRecord { at, expires_s });
-        self.inbox.insert(&tables::inbox_key(inbox, record.inbox_next), row.as_slice())?;
-        record.inbox_next += 1;
-        record.inbox_waiting += 1;
-        let overflow = record.inbox_waiting > self.memory.inbox_depth;
-        if overflow {
-            // The first may have left before it was read: its message was taken back.
-            while self.inbox.remove(&tables::inbox_key(inbox, record.inbox_first))?.is_none()
-                && record.inbox_first < record.inbox_next
-            {
-                record.inbox_first += 1;
-            }
-            record.inbox_first += 1;
-            record.inbox_waiting -= 1;
-        }
-        self.put_session(space, record)?;
-        Ok(overflow)
     }
 
     /// Remembers where a node can be reached, in place of what was known.

@@ -274,7 +274,6 @@ impl Batch<'_> {
             to: envelope.to.clone(),
             local,
             inboxes: Vec::new(),
-            overflows: Vec::new(),
             workflow: tagged("agh.workflow_id"),
             handoff: tagged("agh.handoff_version"),
         };
@@ -297,9 +296,7 @@ impl Batch<'_> {
             if !delivery::is_for(envelope, &peer.peer) {
                 continue;
             }
-            if self.put_in_inbox(workspace, &peer.session, at, envelope.expires_at.unwrap_or(0))? {
-                change.overflows.push(peer.session.clone());
-            }
+            self.put_in_inbox(workspace, &peer.session, at, envelope, local)?;
             change.inboxes.push(peer.session);
         }
         Ok((change, None))

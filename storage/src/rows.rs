@@ -253,14 +253,29 @@ pub(crate) struct SessionRecord {
     pub(crate) inbox_next: u64,
     pub(crate) inbox_first: u64,
     pub(crate) inbox_waiting: u64,
+    /// Number of the envelope its program works on; it comes before those that wait.
+    pub(crate) in_hand: Option<u64>,
+    /// No waiting envelope expires earlier, in Unix seconds; zero when none does.
+    pub(crate) expires_s: i64,
+    /// What went wrong with its program last, and how often in a row; empty when all is well.
+    pub(crate) failure_kind: String,
+    pub(crate) failure_summary: String,
+    pub(crate) failures: u64,
+    /// How often its program had to be started again after a failure.
+    pub(crate) restarts: u64,
 }
 
 /// Where a waiting envelope is.
-#[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
 pub(crate) struct InboxRecord {
     pub(crate) at: At,
     /// Unix seconds after which it is dropped; zero for never (N-102).
     pub(crate) expires_s: i64,
+    /// What is counted when it leaves, so that nobody has to read it: its kind, as a place in the order of
+    /// N-115, tags, and who sent it.
+    pub(crate) kind: u8,
+    pub(crate) tags: u8,
+    pub(crate) from: String,
 }
 
 /// One thing that happened.

@@ -11,7 +11,7 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 use crate::{StoreError, error::OpenError, overlay::Overlay, store::open_error, tables};
 
 /// The schema this program writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 const VERSION_KEY: &str = "schema_version";
 const STORE_KEY: &str = "store_id";
@@ -107,7 +107,7 @@ fn check_version(db: &impl ReadableDatabase) -> Result<(), OpenError> {
     }
 }
 
-fn read_version(db: &impl ReadableDatabase) -> Result<Option<u32>, StoreError> {
+pub(crate) fn read_version(db: &impl ReadableDatabase) -> Result<Option<u32>, StoreError> {
     let txn = db.begin_read()?;
     let meta = match txn.open_table(tables::META) {
         Ok(meta) => meta,
@@ -154,6 +154,27 @@ fn take_life(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Option<Lif
     open_all(&txn)?;
     txn.commit()?;
     Ok(Some(life))
+}
+
+/// Makes the tables that are missing.
+pub(crate) fn make_tables(db: &Database) -> Result<(), StoreError> {
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    open_all(&txn)?;
+    txn.commit()?;
+    Ok(())
+}
+
+/// Whether a store belongs to another node than this one.
+pub(crate) fn is_of_another(db: &impl ReadableDatabase, node: NodeId) -> Result<bool, StoreError> {
+    let meta = db.begin_read()?.open_table(tables::META)?;
+    Ok(meta.get(NODE_KEY)?.is_some_and(|owner| owner.value() != node.as_bytes()))
+}
+
+/// Says that a store is of this program's version.
+pub(crate) fn set_version(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
+    txn.open_table(tables::META)?.insert(VERSION_KEY, SCHEMA_VERSION.to_be_bytes().as_slice())?;
+    Ok(())
 }
 
 /// Makes every table, so that readers find them.

@@ -21,6 +21,7 @@ use crate::{
     Blobs, StoreError,
     batch::{Batch, LocalPeer, Memory, PairSpace},
     error::OpenError,
+    migrate,
     read::View,
     rows::{self, LogRow, PairRow, SessionRecord},
     schema, tables,
@@ -66,6 +67,7 @@ pub(crate) struct State {
     pub(crate) spaces: BTreeMap<u32, SpaceId>,
     pub(crate) workspaces: BTreeMap<WorkspaceId, SpaceId>,
     pub(crate) last_event: u64,
+    pub(crate) next_expiry_s: i64,
 }
 
 impl State {
@@ -89,6 +91,7 @@ impl Published {
                 spaces: before.spaces.clone(),
                 workspaces: before.workspaces.clone(),
                 last_event,
+                next_expiry_s: memory.next_expiry_s,
             }
         } else {
             State {
@@ -102,6 +105,7 @@ impl Published {
                     .map(|(space, control)| (control.genesis().workspace, *space))
                     .collect(),
                 last_event,
+                next_expiry_s: memory.next_expiry_s,
             }
         };
         *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(state);
@@ -149,7 +153,11 @@ impl Store {
         let mut builder = redb::Builder::new();
         builder.set_cache_size(options.cache_bytes);
         let opened = match disk {
-            Disk::File(path) => schema::open_file(&builder, &path)?,
+            Disk::File(path) => {
+                let db = schema::open_file(&builder, &path)?;
+                migrate::up(&db, &path, identity.node())?;
+                db
+            }
             Disk::Backend(backend) => {
                 builder.create_with_backend(BoxedBackend(backend)).map_err(open_error)?
             }
@@ -273,6 +281,11 @@ impl Store {
         self.inner.published.get().last_event
     }
 
+    /// The Unix second before which nothing that waits in an inbox expires.
+    pub fn next_expiry_s(&self) -> i64 {
+        self.inner.published.get().next_expiry_s
+    }
+
     /// Notes how much of our logs a peer holds durably. Written with the next commit: losing it
     /// costs nothing but asking again.
     pub fn note_acks(&self, peer: NodeId, space: SpaceId, heights: &[Height]) -> Result<(), StoreError> {
@@ -392,6 +405,7 @@ fn remember(
     }
     let journal_next = txn.open_table(tables::JOURNAL)?.last()?.map_or(1, |(number, _)| number.value() + 1);
     let mut local_peers: BTreeMap<StreamId, Vec<LocalPeer>> = BTreeMap::new();
+    let mut expiring = Vec::new();
     let (order, sessions) = (txn.open_table(tables::SESSION_ORDER)?, txn.open_table(tables::SESSIONS)?);
     for (space, number) in &space_numbers {
         let first = tables::session_order_key(*number, false, 0, &[0; 20]);
@@ -403,10 +417,13 @@ fn remember(
             let peer = PeerName::parse(&record.peer)
                 .map_err(|_| StoreError::Damaged("a stored name is outside its grammar"))?;
             let stream = StreamId::channel(*space, &record.channel);
-            local_peers.entry(stream).or_default().push(LocalPeer { session: record.id, peer });
+            local_peers.entry(stream).or_default().push(LocalPeer { session: record.id.clone(), peer });
+            if record.expires_s != 0 {
+                expiring.push((*space, record));
+            }
         }
     }
-    Ok(Memory {
+    let mut memory = Memory {
         identity,
         incarnation,
         incarnations: schema::incarnations(&txn.open_table(tables::META)?, space_numbers.keys().copied())?,
@@ -419,6 +436,12 @@ fn remember(
         journal_next,
         local_peers,
         inbox_depth: options.inbox_depth as u64,
+        expiries: BTreeMap::new(),
+        next_expiry_s: i64::MAX,
         now_ms: 0,
-    })
+    };
+    for (space, record) in &expiring {
+        memory.expires(*space, record);
+    }
+    Ok(memory)
 }

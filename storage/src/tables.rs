@@ -164,6 +164,13 @@ pub(crate) fn inbox_key(session: Short, number: u64) -> [u8; 24] {
     key!(24: session, number.to_be_bytes())
 }
 
+/// The number in the key of an envelope that waits.
+pub(crate) fn inbox_number(key: &[u8; 24]) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&key[16..]);
+    u64::from_be_bytes(number)
+}
+
 /// The place of an operation in the order in which people read: time, then author, then the author's own
 /// order.
 pub(crate) type Rank = [u8; 56];

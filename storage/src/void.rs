@@ -203,7 +203,11 @@ impl Batch<'_> {
             let Some(mut record) = self.session(workspace, &local.session)? else { continue };
             let Some(key) = self.inbox_entry(&local.session, at)? else { continue };
             self.inbox.remove(&key)?;
-            record.inbox_waiting = record.inbox_waiting.saturating_sub(1);
+            if record.in_hand == Some(tables::inbox_number(&key)) {
+                record.in_hand = None;
+            } else {
+                record.inbox_waiting = record.inbox_waiting.saturating_sub(1);
+            }
             self.put_session(workspace, record)?;
         }
         Ok(())

@@ -29,6 +29,7 @@ use crate::{
 
 pub(crate) use table::PresenceTable;
 use table::{Heard, PeerKey};
+use whois::Answers;
 
 /// A peer of another node came, or is gone: for whoever listens, not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +90,7 @@ pub(crate) struct State {
     told_ms: u64,
     /// The newest telling of each node and space, and its parts heard so far.
     heard: BTreeMap<(NodeId, SpaceId), (u64, BTreeSet<u16>)>,
+    answers: Answers,
 }
 
 impl Actor for Presence {
@@ -103,7 +105,7 @@ impl Actor for Presence {
     ) -> Result<State, ActorProcessingErr> {
         let interval = context.settings.network.greet_interval;
         myself.send_interval(interval, || PresenceMessage::Announce);
-        Ok(State { context, told_ms: 0, heard: BTreeMap::new() })
+        Ok(State { context, told_ms: 0, heard: BTreeMap::new(), answers: Answers::default() })
     }
 
     async fn handle(

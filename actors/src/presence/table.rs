@@ -146,3 +146,77 @@ impl Table {
 fn is_present(peer: &RemotePeer, now_ms: u64, interval_ms: u64) -> bool {
     now_ms < peer.heard_ms.saturating_add(2 * interval_ms)
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_protocol::identity::Identity;
+
+    use super::*;
+
+    const INTERVAL_MS: u64 = 30_000;
+
+    fn key(peer: &str) -> PeerKey {
+        (SpaceId([1; 32]), ChannelName::parse("builders").unwrap(), PeerName::parse(peer).unwrap())
+    }
+
+    fn document(id: &str) -> Capability {
+        let (summary, outcome) = ("sum".to_owned(), "out".to_owned());
+        Capability { id: id.to_owned(), summary, outcome, ..Capability::default() }.with_own_digest()
+    }
+
+    fn catalog(ids: &[&str]) -> CapabilityCatalog {
+        CapabilityCatalog { capabilities: ids.iter().map(|id| document(id)).collect() }
+    }
+
+    fn heard(peer: &str, ids: &[&str], told: Option<CapabilityCatalog>, at_ms: u64) -> Heard {
+        let card = PeerCard::local(PeerName::parse(peer).unwrap(), None, &catalog(ids));
+        let node = Identity::from_seed([2; 32]).node();
+        Heard { node, card, catalog: told, wall_ms: at_ms, monotonic_ms: at_ms }
+    }
+
+    fn known(table: &PresenceTable, peer: &str) -> Option<usize> {
+        let peers = table.remote(key(peer).0, None, 0, INTERVAL_MS);
+        let peer = peers.into_iter().find(|(_, found)| found.card.peer_id.as_str() == peer);
+        peer.and_then(|(_, peer)| peer.catalog).map(|catalog| catalog.len())
+    }
+
+    #[test]
+    fn documents_are_kept_only_while_they_fit_the_card_n71() {
+        let table = PresenceTable::default();
+        table.hear(key("a.s"), heard("a.s", &["x", "y"], Some(catalog(&["x"])), 0));
+        assert_eq!(known(&table, "a.s"), None, "not exactly the card's ids");
+        table.hear(key("a.s"), heard("a.s", &["x", "y"], Some(catalog(&["y", "x"])), 0));
+        assert_eq!(known(&table, "a.s"), Some(2), "in any order");
+        table.hear(key("a.s"), heard("a.s", &["x", "y"], None, 0));
+        assert_eq!(known(&table, "a.s"), Some(2), "a greet with the same list keeps them");
+        table.hear(key("a.s"), heard("a.s", &["y", "x"], None, 0));
+        assert_eq!(known(&table, "a.s"), None, "another order forgets them");
+    }
+
+    #[test]
+    fn documents_of_a_limited_number_of_peers_are_kept() {
+        let table = PresenceTable::default();
+        for number in 0..=limits::REMOTE_CATALOGS_MAX {
+            let peer = format!("a.s{number}");
+            table.hear(key(&peer), heard(&peer, &["x"], Some(catalog(&["x"])), 0));
+        }
+        let last = format!("a.s{}", limits::REMOTE_CATALOGS_MAX);
+        assert_eq!((known(&table, "a.s0"), known(&table, &last)), (Some(1), None));
+        table.hear(key("a.s0"), heard("a.s0", &["x"], Some(catalog(&["x"])), 0));
+        assert_eq!(known(&table, "a.s0"), Some(1), "who has them may tell them again");
+    }
+
+    #[test]
+    fn a_peer_is_there_for_two_intervals_and_then_gone_for_all_n56() {
+        let table = PresenceTable::default();
+        assert!(table.hear(key("a.s"), heard("a.s", &[], None, 1_000)), "it came");
+        assert!(!table.hear(key("a.s"), heard("a.s", &[], None, 2_000)), "it was there already");
+        let end_ms = 2_000 + 2 * INTERVAL_MS;
+        assert!(table.node_of(&key("a.s"), end_ms - 1, INTERVAL_MS).is_some());
+        assert!(table.node_of(&key("a.s"), end_ms, INTERVAL_MS).is_none());
+        assert!(table.remote(key("a.s").0, None, end_ms, INTERVAL_MS).is_empty());
+        assert_eq!(table.expire(end_ms - 1, INTERVAL_MS).len(), 0);
+        assert_eq!(table.expire(end_ms, INTERVAL_MS).len(), 1);
+        assert!(!table.leave(&key("a.s")), "it is gone already");
+    }
+}

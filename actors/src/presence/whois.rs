@@ -4,8 +4,12 @@
 //! Unlike what the node tells by itself, they are messages, stored and replicated like all others. So they may arrive
 //! long after they were sent; what is not fresh any more (N-15) changes nothing and is not answered.
 
-use muster_protocol::network::{
-    Body, CapabilityCatalog, Kind, MessageId, PeerCard, WhoisType, freshness, whois,
+use std::collections::BTreeMap;
+
+use muster_protocol::{
+    identity::NodeId,
+    limits,
+    network::{Body, CapabilityCatalog, Kind, MessageId, PeerCard, WhoisType, freshness, whois},
 };
 use muster_storage::{PresenceChange, StoreError};
 
@@ -14,7 +18,7 @@ use crate::{compose::Place, context::lock};
 
 impl State {
     /// Takes a greet or whois of a session here or elsewhere.
-    pub(super) fn said(&self, change: &PresenceChange) -> Result<(), StoreError> {
+    pub(super) fn said(&mut self, change: &PresenceChange) -> Result<(), StoreError> {
         let PresenceChange { workspace: space, author, envelope } = change;
         let now_s = i64::try_from(self.context.wall_ms() / 1000).unwrap_or(i64::MAX);
         let max_age_s = self.context.settings.network.max_replay_age.as_secs() as i64;
@@ -53,7 +57,7 @@ impl State {
     }
 
     /// Answers in the name of every peer of this node that is asked.
-    fn answer(&self, change: &PresenceChange, now_s: i64) -> Result<(), StoreError> {
+    fn answer(&mut self, change: &PresenceChange, now_s: i64) -> Result<(), StoreError> {
         let PresenceChange { workspace: space, author, envelope: request } = change;
         let Some(control) = self.context.store.control(*space) else { return Ok(()) };
         let place = Place {
@@ -73,6 +77,10 @@ impl State {
             let card = PeerCard::local(session.peer, Some(&session.agent), &catalog);
             let id = MessageId::from_entropy(self.context.random());
             let Some(answer) = whois::answer(request, &card, &catalog, id, now_s) else { continue };
+            if !self.answers.allow(*author, self.context.monotonic_ms()) {
+                tracing::debug!(node = %author, "a node asks more than is answered in a minute");
+                break;
+            }
             match place.sign(answer, Some(*author)) {
                 Ok(outgoing) => place.post(outgoing, |result| {
                     if let Err(error) = result {
@@ -87,9 +95,40 @@ impl State {
     }
 }
 
+/// How many answers each asking node got in its current minute.
+#[derive(Debug, Default)]
+pub(super) struct Answers(BTreeMap<NodeId, (u64, u32)>);
+
+impl Answers {
+    /// Counts one more, unless it would be more than [`limits::WHOIS_ANSWERS_PER_MINUTE_MAX`].
+    fn allow(&mut self, node: NodeId, now_ms: u64) -> bool {
+        self.0.retain(|_, (since_ms, _)| now_ms < *since_ms + MINUTE_MS);
+        let (_, count) = self.0.entry(node).or_insert((now_ms, 0));
+        *count += 1;
+        *count <= limits::WHOIS_ANSWERS_PER_MINUTE_MAX
+    }
+}
+
+const MINUTE_MS: u64 = 60_000;
+
 /// Whether documents are what they claim to be (N-66), and few enough to be remembered.
 fn is_kept(catalog: &CapabilityCatalog) -> bool {
-    let small = serde_json::to_vec(catalog)
-        .is_ok_and(|json| json.len() <= muster_protocol::limits::REMOTE_CATALOG_BYTES_MAX);
+    let small = serde_json::to_vec(catalog).is_ok_and(|json| json.len() <= limits::REMOTE_CATALOG_BYTES_MAX);
     small && catalog.capabilities.iter().all(|document| document.check().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_protocol::identity::Identity;
+
+    #[test]
+    fn one_node_gets_a_limited_number_of_answers_in_a_minute_and_others_theirs() {
+        let (eve, bob) = (Identity::from_seed([1; 32]).node(), Identity::from_seed([2; 32]).node());
+        let mut answers = Answers::default();
+        let allowed = (0..2 * limits::WHOIS_ANSWERS_PER_MINUTE_MAX).filter(|_| answers.allow(eve, 5)).count();
+        assert_eq!(allowed, limits::WHOIS_ANSWERS_PER_MINUTE_MAX as usize);
+        assert!(answers.allow(bob, 5));
+        assert!(!answers.allow(eve, MINUTE_MS + 4) && answers.allow(eve, MINUTE_MS + 5));
+    }
 }

@@ -191,3 +191,34 @@ fn by_activity(one: &NetworkChannelSummary, other: &NetworkChannelSummary) -> st
     };
     key(one).cmp(&key(other)).then_with(|| one.channel.cmp(&other.channel))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_go_by_their_latest_time_then_messages_then_name_n113() {
+        let summary = |name: &str, activity_ms: Option<u64>, presence_ms: Option<u64>, message_count: u64| {
+            let row = ChannelRow {
+                last_activity_ms: activity_ms,
+                message_count,
+                ..without_history(&ChannelName::parse(name).unwrap())
+            };
+            let presence =
+                Presence { local_peers: 0, remote_peers: 0, sessions: 0, greets: 0, last_ms: presence_ms };
+            NetworkChannelSummary::of(row, "ws", &presence)
+        };
+        let mut channels = [
+            summary("never", None, None, 9),
+            summary("a-silent", None, None, 0),
+            summary("talked", Some(5_000), Some(1_000), 1),
+            summary("greeted", Some(1_000), Some(7_000), 1),
+            summary("busy", Some(3_000), None, 8),
+            summary("also", Some(3_000), None, 2),
+            summary("quiet", None, Some(3_000), 2),
+        ];
+        channels.sort_by(by_activity);
+        let names = channels.iter().map(|channel| channel.channel.as_str()).collect::<Vec<_>>();
+        assert_eq!(names, ["greeted", "talked", "busy", "also", "quiet", "never", "a-silent"]);
+    }
+}

@@ -77,6 +77,15 @@ pub(super) enum Ask {
     Session(SessionArgs),
     /// Say something as a session.
     Send(SendArgs),
+    /// Public threads of a channel: list them, or read one.
+    #[command(subcommand)]
+    Thread(ThreadCommand),
+    /// Direct rooms of a channel: list them, or read one.
+    #[command(subcommand)]
+    Room(RoomCommand),
+    /// How a piece of work stands, and reporting about it.
+    #[command(subcommand)]
+    Work(WorkCommand),
     /// Follow what happens, one line each.
     Tail(TailArgs),
     /// Look at what waits for a session; nothing is taken away.
@@ -316,11 +325,134 @@ pub(super) struct SendArgs {
     /// In the direct room with that peer, instead of a public thread.
     #[arg(long, requires = "to", conflicts_with = "thread")]
     pub direct: bool,
+    /// Ask for this piece of work with it, under an id of your own, or speak about it.
+    #[arg(long, value_name = "WORK_ID", requires = "to")]
+    pub work: Option<String>,
     /// An id of your own: sending again under the same id is no second message.
     #[arg(long)]
     pub id: Option<String>,
     /// What to say.
     pub text: String,
+}
+
+/// Which channel a command is about.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ChannelArg {
+    #[command(flatten)]
+    pub workspace: WorkspaceArg,
+    /// The channel.
+    #[arg(short, long)]
+    pub channel: String,
+}
+
+/// Which part of a list to show.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PageArgs {
+    /// Begin behind the item with this id.
+    #[arg(long, value_name = "ID")]
+    pub after: Option<String>,
+    /// How many at most; the node gives no more than 500 at once.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub limit: u32,
+}
+
+/// Which messages of a conversation to show.
+#[derive(Debug, Args)]
+pub(super) struct ReadArgs {
+    #[command(flatten)]
+    pub channel: ChannelArg,
+    /// Its id, as `list` shows it.
+    pub id: String,
+    /// The messages just before the one with this id.
+    #[arg(long, value_name = "ID", conflicts_with = "after")]
+    pub before: Option<String>,
+    #[command(flatten)]
+    pub page: PageArgs,
+    /// Only messages about this work.
+    #[arg(long, value_name = "WORK_ID")]
+    pub work: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ThreadCommand {
+    /// The threads of a channel, the liveliest first.
+    List {
+        #[command(flatten)]
+        channel: ChannelArg,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// What was said in a thread, oldest first.
+    Read(ReadArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RoomCommand {
+    /// The direct rooms of a channel, the liveliest first.
+    List {
+        #[command(flatten)]
+        channel: ChannelArg,
+        /// Only the rooms of this peer.
+        #[arg(long)]
+        peer: Option<String>,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// What was said in a direct room, oldest first.
+    Read(ReadArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorkCommand {
+    /// Who asked whom for it, and how it stands.
+    Show {
+        #[command(flatten)]
+        workspace: WorkspaceArg,
+        /// Its id.
+        id: String,
+    },
+    /// Report how it goes, as one of the two it is between.
+    Report {
+        #[command(flatten)]
+        workspace: WorkspaceArg,
+        /// Who reports: a session of this node.
+        #[arg(short, long)]
+        session: String,
+        /// Its id.
+        id: String,
+        /// Where it stands now; the last three are its end.
+        #[arg(value_enum)]
+        state: WorkState,
+        /// What there is to say about it.
+        #[arg(short, long)]
+        message: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum WorkState {
+    /// Somebody is at it.
+    Working,
+    /// It waits for an answer.
+    NeedsInput,
+    /// It is done.
+    Completed,
+    /// It cannot be done.
+    Failed,
+    /// It is no longer wanted.
+    Canceled,
+}
+
+impl WorkState {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            WorkState::Working => "working",
+            WorkState::NeedsInput => "needs_input",
+            WorkState::Completed => "completed",
+            WorkState::Failed => "failed",
+            WorkState::Canceled => "canceled",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@
 mod agents;
 mod args;
 mod client;
+mod conversations;
 mod error;
 mod explain;
 mod node;
@@ -24,6 +25,7 @@ mod span;
 mod sse;
 mod tail;
 mod talk;
+mod work;
 mod workspaces;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -158,6 +160,9 @@ async fn ask(place: &Place, command: Ask, output: Output) -> Result<(), CliError
         Ask::Session(args) => agents::session(&node, args, output).await,
         Ask::Send(args) => talk::send(&node, args, output).await,
         Ask::Inbox(args) => talk::inbox(&node, args, output).await,
+        Ask::Thread(command) => conversations::thread(&node, command, output).await,
+        Ask::Room(command) => conversations::room(&node, command, output).await,
+        Ask::Work(command) => work::work(&node, command, output).await,
         Ask::Tail(args) => tail::run(&node, place, args, output).await,
     }
 }

@@ -21,6 +21,9 @@ pub(super) async fn send(node: &NodeClient, args: SendArgs, output: Output) -> R
     if let Some(id) = &args.id {
         wish["id"] = id.as_str().into();
     }
+    if let Some(work) = &args.work {
+        wish["work_id"] = work.as_str().into();
+    }
     if let Some(peer) = &args.to {
         wish["to"] = peer.as_str().into();
     }

@@ -5,6 +5,7 @@ use crate::{
     StoreError,
     batch::{inbox_of, session_key},
     channels::{kind_counts, thread_key},
+    inbox::ProgramFailure,
     rows::{self, ChannelRecord, InboxRecord, SessionRecord, ThreadRecord},
     tables::{self, Short},
 };
@@ -112,6 +113,12 @@ pub struct SessionRow {
     pub stop_reason: Option<String>,
     /// Envelopes in its inbox.
     pub waiting: u64,
+    /// Whether its program works on an envelope.
+    pub busy: bool,
+    /// What went wrong with its program, and has not been well since.
+    pub failure: Option<ProgramFailure>,
+    /// How often its program had to be started again after a failure.
+    pub restarts: u64,
 }
 
 pub(super) fn some(text: String) -> Option<String> {
@@ -325,5 +332,12 @@ fn session_row(record: SessionRecord) -> Result<SessionRow, StoreError> {
         updated_ms: record.updated_ms,
         stop_reason: some(record.stop_reason),
         waiting: record.inbox_waiting,
+        busy: record.in_hand.is_some(),
+        failure: (!record.failure_kind.is_empty()).then_some(ProgramFailure {
+            kind: record.failure_kind,
+            summary: record.failure_summary,
+            in_a_row: record.failures,
+        }),
+        restarts: record.restarts,
     })
 }

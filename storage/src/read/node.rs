@@ -179,6 +179,7 @@ impl View {
             space.and_then(|space| self.control(space)).map(|control| control.genesis().workspace);
         let mut data = match record.place.first() {
             Some(at) if record.kind == "message" => message_data(&self.op(*at)?),
+            Some(at) if record.kind == "delivery" => delivery_data(&record.data, &self.op(*at)?),
             Some(at) => self.control_data(record.space, at.seq)?,
             None => serde_json::from_str(&record.data).unwrap_or_else(|_| json!({})),
         };
@@ -230,6 +231,15 @@ fn agent_row(record: AgentRecord) -> Result<AgentRow, StoreError> {
     let capabilities = serde_json::from_str(&record.capabilities)
         .map_err(|_| StoreError::Damaged("an agent's capabilities cannot be read"))?;
     Ok(AgentRow { name: record.name, provider: record.provider, capabilities })
+}
+
+/// What became of a message that was for a session.
+fn delivery_data(data: &str, op: &Operation) -> Value {
+    let mut data = serde_json::from_str(data).unwrap_or_else(|_| json!({}));
+    if let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) {
+        data["message_id"] = envelope.id.as_str().into();
+    }
+    data
 }
 
 fn message_data(op: &Operation) -> Value {
