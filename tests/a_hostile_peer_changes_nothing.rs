@@ -298,7 +298,7 @@ async fn over_tcp_every_violation_costs_the_connection_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_again_is_there_once() {
+async fn what_is_sent_again_is_there_once_n141() {
     let mut target = Target::new(QUIC).await;
     let mut mallory = target.member().await;
     let ops = ["msg_1", "msg_2", "msg_3"].map(|id| mallory.message(id));
@@ -323,7 +323,7 @@ async fn what_is_sent_again_is_there_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_in_the_wrong_order_waits_for_what_is_missing() {
+async fn what_comes_in_the_wrong_order_waits_for_what_is_missing_n141() {
     let mut target = Target::new(QUIC).await;
     let mut mallory = target.member().await;
     let ops = ["msg_1", "msg_2", "msg_3"].map(|id| mallory.message(id));

@@ -5,14 +5,14 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use reqwest::Method;
-use support::{Answer, Api, Node, Place, Say, Session, ids, meet, until_true, workspace};
+use support::{Answer, Api, Door, Home, Say, Session, ids, meet, until_true, workspace};
 
 mod support;
 
@@ -39,7 +39,7 @@ impl Dice {
 /// Says one message after the other, each until it is answered with 200, until told to stop. Gives
 /// the ids and texts of all of them.
 async fn talk(
-    door: Arc<RwLock<Api>>,
+    door: Door,
     workspace: String,
     session: Session,
     thread: String,
@@ -52,8 +52,7 @@ async fn talk(
         let text = format!("number {} of {thread}", said.len());
         let body = Api::said(&session, &Say { thread: &thread, text: &text, id: Some(&id), to: None });
         loop {
-            let api = door.read().unwrap().clone();
-            match api.try_ask(Method::POST, &path, Some(&body)).await {
+            match door.api().try_ask(Method::POST, &path, Some(&body)).await {
                 Ok(Answer { status: 200, .. }) => break,
                 // Killed, or not up yet: nobody knows whether it was stored, so it is said again.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -64,30 +63,6 @@ async fn talk(
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     said
-}
-
-struct Home {
-    place: Place,
-    node: Node,
-    door: Arc<RwLock<Api>>,
-}
-
-impl Home {
-    async fn new(name: &str) -> Self {
-        let mut place = Place::new(name);
-        let node = place.up().await;
-        place.stay_at(&node); // as with a fixed port: others find it again where it was
-        let door = Arc::new(RwLock::new(node.api.clone()));
-        Self { place, node, door }
-    }
-
-    async fn kill_and_start(&mut self) {
-        let pid = self.node.pid();
-        self.node.kill_now().await;
-        self.node = self.place.up().await;
-        assert_ne!(self.node.pid(), pid);
-        *self.door.write().unwrap() = self.node.api.clone();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,9 +110,9 @@ impl ChannelRecord {
         }
     }
 
-    /// Whether it was opened or has messages (N-112); it may have neither left.
+    /// Whether it was opened, or has messages (N-112) or rooms; it may have none of them left.
     pub(crate) fn exists(&self) -> bool {
-        self.created_ms > 0 || self.messages > 0
+        self.created_ms > 0 || self.messages > 0 || self.rooms > 0
     }
 }
 

@@ -173,8 +173,12 @@ impl Api {
 
     /// All messages of a thread, page after page; none when there is no such thread yet.
     pub async fn thread(&self, workspace: &str, channel: &str, thread: &str) -> Vec<Value> {
-        let path =
-            format!("/api/workspaces/{workspace}/network/channels/{channel}/threads/{thread}/messages");
+        self.messages(workspace, channel, &format!("threads/{thread}")).await
+    }
+
+    /// All messages of a `threads/…` or `directs/…`, page after page; none when there is no such thing yet.
+    pub async fn messages(&self, workspace: &str, channel: &str, container: &str) -> Vec<Value> {
+        let path = format!("/api/workspaces/{workspace}/network/channels/{channel}/{container}/messages");
         let mut messages: Vec<Value> = Vec::new();
         loop {
             let after =
@@ -207,6 +211,21 @@ impl Api {
     pub async fn threads(&self, workspace: &str, channel: &str) -> Value {
         let path = format!("/api/workspaces/{workspace}/network/channels/{channel}/threads");
         self.get(&path).await.expect(200)["threads"].clone()
+    }
+
+    /// What the Network door shows of a workspace under a path.
+    pub async fn network(&self, workspace: &str, rest: &str) -> Answer {
+        self.get(&format!("/api/workspaces/{workspace}/network/{rest}")).await
+    }
+
+    pub async fn rooms(&self, workspace: &str, channel: &str) -> Value {
+        let rooms = self.network(workspace, &format!("channels/{channel}/directs")).await;
+        rooms.expect(200)["directs"].take()
+    }
+
+    /// A piece of work; null when there is none.
+    pub async fn work(&self, workspace: &str, id: &str) -> Value {
+        self.network(workspace, &format!("work/{id}")).await.body["work"].take()
     }
 
     pub async fn inbox(&self, workspace: &str, session: &str) -> Vec<Value> {

@@ -9,10 +9,12 @@ use std::{
 };
 
 mod api;
+mod home;
 mod process;
 pub mod raw_peer;
 
 pub use api::{Answer, Api, Say, Session, ids};
+pub use home::{Door, Home};
 pub use process::{Node, Place, QUIC, TCP, Told};
 
 /// No step of a test takes longer, on however busy a machine. What is waited for comes far sooner.

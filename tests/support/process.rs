@@ -28,6 +28,7 @@ pub struct Place {
     home: TempDir,
     name: String,
     transport: String,
+    greet_seconds: u32,
 }
 
 /// What a command printed, and how it ended.
@@ -60,7 +61,15 @@ impl Place {
 
     /// An empty place for a node of this name that speaks `transport`.
     pub fn over(transport: &str, name: &str) -> Self {
-        Self { home: tempfile::tempdir().unwrap(), name: name.to_owned(), transport: transport.to_owned() }
+        let home = tempfile::tempdir().unwrap();
+        // Peers of other nodes become visible within a second, and are gone two after they fell silent.
+        Self { home, name: name.to_owned(), transport: transport.to_owned(), greet_seconds: 1 }
+    }
+
+    /// The same with another time between two greets.
+    pub fn greeting_every(mut self, seconds: u32) -> Self {
+        self.greet_seconds = seconds;
+        self
     }
 
     /// The data folder.
@@ -75,6 +84,21 @@ impl Place {
 
     fn log(&self) -> PathBuf {
         self.beside("log")
+    }
+
+    /// All bytes of all files in the data folder.
+    pub fn stored(&self) -> Vec<u8> {
+        let (mut bytes, mut folders) = (Vec::new(), vec![self.folder()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => bytes.extend(std::fs::read(path).unwrap()),
+                }
+            }
+        }
+        bytes
     }
 
     /// Everything the nodes of this place wrote to standard error.
@@ -93,8 +117,7 @@ impl Place {
     pub fn command_for_people<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear().arg("--data").arg(self.folder()).args(words);
-        // Peers of other nodes become visible within a second.
-        command.env("MUSTER_NETWORK_GREET_INTERVAL_SECONDS", "1");
+        command.env("MUSTER_NETWORK_GREET_INTERVAL_SECONDS", self.greet_seconds.to_string());
         command.current_dir(self.home.path()).kill_on_drop(true).stdin(Stdio::null());
         command
     }
@@ -196,10 +219,15 @@ impl Node {
     /// Tells it to end, and waits for that: how it ended, and how long it took.
     pub async fn terminate(mut self) -> (ExitStatus, Duration) {
         let since = Instant::now();
-        let told = Command::new("/bin/sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status();
-        assert!(told.await.unwrap().success());
+        self.signal("TERM").await;
         let status = within("the node to end", self.child.wait()).await.unwrap();
         (status, since.elapsed())
+    }
+
+    /// Sends its process a signal, such as `STOP`.
+    pub async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid());
+        assert!(Command::new("/bin/sh").args(["-c", &kill]).status().await.unwrap().success());
     }
 
     /// Waits until it has ended by itself.
