@@ -6,10 +6,9 @@
 use muster_protocol::{
     content::ChannelOpened,
     ids::{SpaceId, WorkspaceId},
-    network::{ChannelName, PeerName},
-    session,
+    network::ChannelName,
 };
-use muster_storage::{NewSession, NotStarted, SessionRow};
+use muster_storage::{NotStarted, SessionRow};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::{
@@ -18,16 +17,22 @@ use crate::{
     error::{CreateChannelError, SendError, StartSessionError, StopSessionError, Unavailable},
     presence::PresenceMessage,
     rest::Rest,
+    session::{SessionMessage, StartingSession},
+    workspaces::{WorkspaceMessage, WorkspacesMessage},
 };
 
 /// What a channel is told.
 pub(crate) enum ChannelMessage {
     /// Send as a session of this channel. The session is known to the workspace.
     Send(Box<SendRequest>, RpcReplyPort<Result<Sent, SendError>>),
-    /// Open the channel for everybody and start a session of each agent.
-    Create { purpose: String, agents: Vec<String>, reply: RpcReplyPort<Result<(), CreateChannelError>> },
-    /// Start a session of an agent.
-    Start { agent: String, reply: RpcReplyPort<Result<SessionRow, StartSessionError>> },
+    /// Open the channel for everybody and start these sessions, at least one.
+    Create {
+        purpose: String,
+        sessions: Vec<StartingSession>,
+        reply: RpcReplyPort<Result<(), CreateChannelError>>,
+    },
+    /// Start these sessions; the first is answered with.
+    Start { sessions: Vec<StartingSession>, reply: RpcReplyPort<Result<SessionRow, StartSessionError>> },
     /// Stop a session.
     Stop { session: String, reply: RpcReplyPort<Result<(), StopSessionError>> },
     /// Rest, if nothing happened since this moment (monotonic milliseconds).
@@ -72,8 +77,10 @@ impl Actor for Channel {
         state.rest.disturb(&state.place.context);
         match message {
             ChannelMessage::Send(request, reply) => state.place.send(*request, reply),
-            ChannelMessage::Create { purpose, agents, reply } => state.place.create(purpose, &agents, reply),
-            ChannelMessage::Start { agent, reply } => state.place.start(agent, reply),
+            ChannelMessage::Create { purpose, sessions, reply } => {
+                state.place.create(purpose, sessions, reply)
+            }
+            ChannelMessage::Start { sessions, reply } => state.place.start(sessions, reply),
             ChannelMessage::Stop { session, reply } => state.place.stop(session, reply),
             ChannelMessage::Idle(_) => {}
         }
@@ -101,26 +108,18 @@ impl State {
 }
 
 impl Place {
-    fn new_session(&self, agent: &str) -> Result<NewSession, StartSessionError> {
-        let id = session::session_id(self.context.identity.node(), self.context.random());
-        let peer = PeerName::of_session(agent, &id)?;
-        Ok(NewSession { id, agent: agent.to_owned(), channel: self.name.as_str().to_owned(), peer })
-    }
-
     fn create(
         &self,
         purpose: String,
-        agents: &[String],
+        sessions: Vec<StartingSession>,
         reply: RpcReplyPort<Result<(), CreateChannelError>>,
     ) {
-        let new: Result<Vec<_>, _> = agents.iter().map(|agent| self.new_session(agent)).collect();
-        let (Ok(new), Some(first)) = (new, agents.first().cloned()) else {
-            // A name that makes no peer id was never registered.
-            let unknown = agents.first().cloned().unwrap_or_default();
-            return answer(reply, Err(CreateChannelError::UnknownAgent(unknown)));
+        let new: Vec<_> = sessions.iter().map(|session| session.new.clone()).collect();
+        let Some(first) = new.first().map(|session| session.agent.clone()) else {
+            return answer(reply, Err(CreateChannelError::NoAgents));
         };
         let opened = ChannelOpened { name: self.name.as_str().to_owned(), purpose, created_by: first };
-        let (space, context, started) = (self.space, self.context.clone(), new.clone());
+        let (space, workspace, context) = (self.space, self.workspace, self.context.clone());
         let taken = self.context.store.write(
             self.context.wall_ms(),
             move |batch| {
@@ -136,7 +135,7 @@ impl Place {
                     NotStarted::UnknownAgent(agent) => CreateChannelError::UnknownAgent(agent),
                 });
                 if result.is_ok() {
-                    joined(&context, space, &started);
+                    joined(&context, space, workspace, sessions);
                 }
                 answer(reply, result);
             },
@@ -146,23 +145,24 @@ impl Place {
         }
     }
 
-    fn start(&self, agent: String, reply: RpcReplyPort<Result<SessionRow, StartSessionError>>) {
-        let new = match self.new_session(&agent) {
-            Ok(new) => new,
-            Err(error) => return answer(reply, Err(error)),
-        };
-        let (space, workspace, context, started) =
-            (self.space, self.workspace, self.context.clone(), new.clone());
+    fn start(
+        &self,
+        sessions: Vec<StartingSession>,
+        reply: RpcReplyPort<Result<SessionRow, StartSessionError>>,
+    ) {
+        let new: Vec<_> = sessions.iter().map(|session| session.new.clone()).collect();
+        let first = new.first().map(|session| session.id.clone()).unwrap_or_default();
+        let (space, workspace, context) = (self.space, self.workspace, self.context.clone());
         let taken = self.context.store.write(
             self.context.wall_ms(),
-            move |batch| batch.start_sessions(space, &[new]),
+            move |batch| batch.start_sessions(space, &new),
             move |result| {
                 let result = match result {
                     Err(NotStarted::NotAllowed) => Err(StartSessionError::NotAllowed),
                     Err(NotStarted::UnknownAgent(agent)) => Err(StartSessionError::UnknownAgent(agent)),
                     Ok(()) => {
-                        joined(&context, space, std::slice::from_ref(&started));
-                        read_session(&context, workspace, &started.id)
+                        joined(&context, space, workspace, sessions);
+                        read_session(&context, workspace, &first)
                     }
                 };
                 answer(reply, result);
@@ -178,6 +178,7 @@ impl Place {
         let key = (self.space, session.clone());
         let left = lock(&self.context.sessions).remove(&key);
         let (space, context, stays) = (self.space, self.context.clone(), left.clone());
+        let stopped_id = session.clone();
         let taken = self.context.store.write(
             self.context.wall_ms(),
             move |batch| batch.stop_session(space, &session, "user_canceled"),
@@ -185,6 +186,7 @@ impl Place {
                 if let Some(left) = left {
                     context.tell_presence(PresenceMessage::Left(space, vec![(left.channel, left.peer)]));
                 }
+                context.tell_session(space, &stopped_id, SessionMessage::Stop);
                 answer(reply, stopped.map(|_| ()).ok_or(StopSessionError::UnknownSession));
             },
         );
@@ -196,16 +198,19 @@ impl Place {
     }
 }
 
-/// Sessions are durable: they may speak, and everybody is told.
-fn joined(context: &Context, space: SpaceId, started: &[NewSession]) {
-    let mut sessions = lock(&context.sessions);
-    for new in started {
+/// Sessions are durable: they may speak, their programs serve them, and everybody is told.
+fn joined(context: &Context, space: SpaceId, workspace: WorkspaceId, started: Vec<StartingSession>) {
+    let ids = started.iter().map(|session| session.new.id.clone()).collect();
+    for StartingSession { new, provider, program } in started {
         let Ok(channel) = ChannelName::parse(&new.channel) else { continue };
-        let active = ActiveSession { channel, peer: new.peer.clone(), agent: new.agent.clone() };
-        sessions.insert((space, new.id.clone()), active);
+        let active = ActiveSession { channel, peer: new.peer, agent: new.agent, provider };
+        let has_program = active.has_program();
+        lock(&context.sessions).insert((space, new.id.clone()), active);
+        if has_program {
+            let serve = WorkspaceMessage::Serve(new.id, program);
+            context.tell_workspaces(WorkspacesMessage::Workspace(space, workspace, serve));
+        }
     }
-    drop(sessions);
-    let ids = started.iter().map(|new| new.id.clone()).collect();
     context.tell_presence(PresenceMessage::Came(space, ids));
 }
 

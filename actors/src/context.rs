@@ -26,6 +26,7 @@ use crate::{
     peer_link::PeerLinkMessage,
     ports::{Link, Ports},
     presence::{PresenceEvent, PresenceMessage, PresenceTable},
+    session::{Phase, SessionMessage},
     settings::Settings,
     workspaces::WorkspacesMessage,
 };
@@ -57,6 +58,31 @@ pub(crate) struct ActiveSession {
     pub(crate) channel: ChannelName,
     pub(crate) peer: PeerName,
     pub(crate) agent: String,
+    /// What runs the agent; `none` for nothing.
+    pub(crate) provider: String,
+}
+
+impl ActiveSession {
+    pub(crate) fn has_program(&self) -> bool {
+        self.provider != NO_PROVIDER
+    }
+}
+
+/// The provider of agents without a program behind them (N-122).
+pub(crate) const NO_PROVIDER: &str = "none";
+
+/// The actor of a session with a program.
+pub(crate) struct SessionEntry {
+    pub(crate) actor: ActorRef<SessionMessage>,
+    pub(crate) phase: Phase,
+    /// Whether it was told of mail and has not looked yet.
+    pub(crate) told: bool,
+}
+
+impl SessionEntry {
+    pub(crate) fn new(actor: ActorRef<SessionMessage>) -> Self {
+        Self { actor, phase: Phase::Starting, told: false }
+    }
 }
 
 /// The actors that exist once; each may be started again.
@@ -80,6 +106,7 @@ pub(crate) struct Context {
     pub(crate) channels: Mutex<BTreeMap<(SpaceId, ChannelName), ActorRef<ChannelMessage>>>,
     pub(crate) rooms: Mutex<BTreeMap<(SpaceId, DirectId), ActorRef<DirectRoomMessage>>>,
     pub(crate) sessions: Mutex<BTreeMap<(SpaceId, String), ActiveSession>>,
+    pub(crate) programs: Mutex<BTreeMap<(SpaceId, String), SessionEntry>>,
     pub(crate) events: watch::Sender<u64>,
     /// Comings and goings of remote peers.
     pub(crate) turns: broadcast::Sender<PresenceEvent>,
@@ -106,6 +133,7 @@ impl Context {
             channels: Mutex::default(),
             rooms: Mutex::default(),
             sessions: Mutex::default(),
+            programs: Mutex::default(),
         });
         context.store.listen(Box::new(Commits(Arc::downgrade(&context))));
         context
@@ -135,6 +163,38 @@ impl Context {
 
     pub(crate) fn tell_presence(&self, message: PresenceMessage) {
         tell(&lock(&self.fronts).presence, message);
+    }
+
+    pub(crate) fn tell_workspaces(&self, message: WorkspacesMessage) {
+        tell(&lock(&self.fronts).workspaces, message);
+    }
+
+    pub(crate) fn tell_session(&self, space: SpaceId, id: &str, message: SessionMessage) {
+        let actor = lock(&self.programs).get(&(space, id.to_owned())).map(|entry| entry.actor.clone());
+        tell(&actor, message);
+    }
+
+    /// Tells a session with a program that something waits for it.
+    fn mail(&self, space: SpaceId, id: &str) {
+        let mut programs = lock(&self.programs);
+        if programs.is_empty() {
+            return;
+        }
+        if let Some(entry) = programs.get_mut(&(space, id.to_owned()))
+            && !std::mem::replace(&mut entry.told, true)
+            && entry.actor.cast(SessionMessage::Mail).is_err()
+        {
+            tracing::debug!("mail came for a session that is gone");
+        }
+    }
+
+    /// The actor of a session is gone.
+    pub(crate) fn forget_session(&self, space: SpaceId, id: &str, actor: &ActorRef<SessionMessage>) {
+        let mut programs = lock(&self.programs);
+        let key = (space, id.to_owned());
+        if programs.get(&key).is_some_and(|entry| entry.actor.get_id() == actor.get_id()) {
+            programs.remove(&key);
+        }
     }
 
     pub(crate) fn link(&self, link: Link) -> Option<LinkEntry> {
@@ -179,6 +239,9 @@ impl Listener for Commits {
         }
         if changes.spaces.values().any(|space| space.control) {
             context.tell_links(LinksMessage::MembershipChanged);
+        }
+        for message in &changes.messages {
+            message.inboxes.iter().for_each(|session| context.mail(message.space, session));
         }
         if changes.spaces.is_empty() {
             return;

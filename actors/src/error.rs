@@ -191,7 +191,10 @@ pub enum RegisterAgentError {
     #[error("this node has an agent of that name in the workspace already")]
     Exists,
     /// No such program.
-    #[error("this node knows no provider `{0}`; without a program behind the agent, leave it at `none`")]
+    #[error(
+        "this node knows no provider `{0}`; name its command under [providers.{0}] in muster.toml and start the node \
+         again, or leave it at `none` for an agent without a program"
+    )]
     Provider(String),
     /// A document that breaks N-21.
     #[error("capability {id}: {cause}")]
@@ -204,6 +207,42 @@ pub enum RegisterAgentError {
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),
+}
+
+/// Why the program behind a session does not serve it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramError {
+    /// The settings changed after the agent was registered.
+    #[error(
+        "the agent `{agent}` runs by the provider `{provider}`, which the settings of this node do not name; add \
+         [providers.{provider}] to muster.toml and start the node again"
+    )]
+    UnknownProvider {
+        /// Which agent.
+        agent: String,
+        /// Its provider.
+        provider: String,
+    },
+    /// It ended at once, with status 77 (N-117).
+    #[error(
+        "the provider `{provider}` of the agent `{agent}` refused its credentials: its program ended with status 77"
+    )]
+    Credentials {
+        /// Which agent.
+        agent: String,
+        /// Its provider.
+        provider: String,
+    },
+    /// It cannot be started, or ended at once.
+    #[error("the agent `{agent}` does not start by the provider `{provider}`: {cause}")]
+    NotStarted {
+        /// Which agent.
+        agent: String,
+        /// Its provider.
+        provider: String,
+        /// What the system says, or how it ended.
+        cause: String,
+    },
 }
 
 /// Why a channel is not created (N-117).
@@ -233,6 +272,9 @@ pub enum CreateChannelError {
     /// The limit of sessions.
     #[error("this node would have more sessions than it may have; stop some first")]
     TooMany,
+    /// See [`ProgramError`]; no session of the call stays (N-118).
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),
@@ -256,9 +298,28 @@ pub enum StartSessionError {
     /// The limit of sessions.
     #[error("this node has as many sessions as it may have; stop one first")]
     TooMany,
+    /// See [`ProgramError`].
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),
+}
+
+impl CreateChannelError {
+    /// Why `agents` do not start in a new channel.
+    pub(crate) fn of_session(error: StartSessionError, agents: &[String]) -> Self {
+        match error {
+            StartSessionError::UnknownWorkspace => Self::UnknownWorkspace,
+            StartSessionError::UnknownAgent(agent) => Self::UnknownAgent(agent),
+            StartSessionError::NotAllowed => Self::NotAllowed,
+            // A name that makes no peer id was never registered.
+            StartSessionError::Name(_) => Self::UnknownAgent(agents.first().cloned().unwrap_or_default()),
+            StartSessionError::TooMany => Self::TooMany,
+            StartSessionError::Program(error) => Self::Program(error),
+            StartSessionError::Unavailable(error) => Self::Unavailable(error),
+        }
+    }
 }
 
 /// Why a session is not stopped.

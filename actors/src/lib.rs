@@ -4,7 +4,7 @@
 //! NodeSupervisor
 //! ├── Links ── PeerLink *        one per linked node: the shell of its sync machine
 //! ├── Presence                   who is here
-//! └── Workspaces ── Workspace * ── Channel * · DirectRoom *
+//! └── Workspaces ── Workspace * ── Channel * · DirectRoom * · Session *   (sessions with a program behind them)
 //! ```
 //!
 //! Everything above this crate sees one handle, [`Node`]. A write asks one actor, which decides and hands the
@@ -16,6 +16,7 @@
 
 pub mod ports;
 
+mod asking;
 mod channel;
 mod compose;
 mod context;
@@ -28,6 +29,7 @@ mod peer_link;
 mod presence;
 mod rest;
 mod root;
+mod session;
 mod settings;
 mod supervisor;
 mod workspaces;
@@ -35,10 +37,11 @@ mod workspaces;
 pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
-    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError,
-    RemoveMemberError, ResolveRoomError, SendError, StartError, StartSessionError, StopSessionError,
-    Unavailable,
+    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, ProgramError,
+    RegisterAgentError, RemoveMemberError, ResolveRoomError, SendError, StartError, StartSessionError,
+    StopSessionError, Unavailable,
 };
-pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState};
+pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState, is_agent_name};
 pub use presence::{PresenceEvent, PresenceTurn};
+pub use session::Phase;
 pub use settings::{NetworkSettings, Settings};

@@ -1,14 +1,14 @@
 //! The ports: the only ways in which a node touches the world beside its store.
 //!
 //! Each has two kinds of implementation. The node gives real ones (libp2p, the system clock, the
-//! system's randomness); a simulation gives its own, so that one seed replays one history. Nothing
+//! system's randomness, processes); a simulation gives its own, so that one seed replays one history. Nothing
 //! else in this crate may read a clock, throw dice or open a socket; `clippy.toml` enforces it.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use muster_protocol::identity::NodeId;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Wall-clock time and waiting.
 pub trait Clock: Send + Sync + 'static {
@@ -143,7 +143,7 @@ pub enum Event {
         /// The question, at most [`muster_protocol::limits::REQUEST_BYTES_MAX`] long.
         question: Vec<u8>,
         /// Where the answer goes. Dropping it refuses.
-        answer: tokio::sync::oneshot::Sender<Vec<u8>>,
+        answer: oneshot::Sender<Vec<u8>>,
     },
     /// Gossip came. Who forwarded it does not matter: content is signed by its author.
     Gossip {
@@ -195,4 +195,91 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// The mesh.
     pub network: Arc<dyn Network>,
+    /// The programs behind sessions.
+    pub programs: Arc<dyn Programs>,
+}
+
+// ---- programs of sessions -------------------------------------------------------------------------
+
+/// The programs behind sessions: which providers the node's owner named, and how one is started.
+pub trait Programs: Send + Sync + 'static {
+    /// Whether there is a provider of that name.
+    fn knows(&self, provider: &str) -> bool;
+    /// Starts the program of a provider for a session.
+    fn start(
+        &self,
+        provider: &str,
+        place: ProgramPlace,
+    ) -> BoxFuture<'static, Result<Program, ProgramNotStarted>>;
+    /// Returns when all programs that were let go have ended, after
+    /// [`muster_protocol::limits::PROGRAM_STOP_GRACE`] at the latest.
+    fn shutdown(&self) -> BoxFuture<'static, ()>;
+}
+
+/// Where a program works; it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramPlace {
+    /// The session it serves.
+    pub session_id: String,
+    /// The peer it speaks as.
+    pub peer_id: String,
+    /// The channel it is in.
+    pub channel: String,
+    /// The workspace.
+    pub workspace_id: String,
+}
+
+/// A program that runs. Dropping it lets it go: its input is closed, and if it does not end by itself within
+/// [`muster_protocol::limits::PROGRAM_STOP_GRACE`] it is killed.
+#[derive(Debug)]
+pub struct Program {
+    /// Lines for it, without their ends; at most [`muster_protocol::limits::PROGRAM_LINES_MAX`] wait.
+    pub input: mpsc::Sender<Vec<u8>>,
+    /// What it does, in order; the last is that it ended.
+    pub output: mpsc::Receiver<ProgramEvent>,
+    /// Dropping this alone lets it go, too, and `output` still says how it ended.
+    pub hold: oneshot::Sender<()>,
+}
+
+/// What a program does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProgramEvent {
+    /// It wrote a line of at most [`muster_protocol::limits::PROGRAM_LINE_BYTES_MAX`] bytes.
+    Line(Vec<u8>),
+    /// It ended.
+    Ended(Ending),
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this status.
+    Exit(i32),
+    /// By a signal, or in a way the system does not tell.
+    Killed,
+    /// It was killed because it wrote too long a line.
+    LineTooLong,
+}
+
+/// Why a program was not started: what the system says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ProgramNotStarted(pub String);
+
+/// No provider at all: for simulations, and for nodes that only keep inboxes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoPrograms;
+
+impl Programs for NoPrograms {
+    fn knows(&self, _: &str) -> bool {
+        false
+    }
+
+    fn start(&self, _: &str, _: ProgramPlace) -> BoxFuture<'static, Result<Program, ProgramNotStarted>> {
+        Box::pin(async { Err(ProgramNotStarted("there is no such provider".to_owned())) })
+    }
+
+    fn shutdown(&self) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
 }

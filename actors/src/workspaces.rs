@@ -14,7 +14,8 @@ use muster_protocol::{
     network::ChannelName,
     ticket::JoinRefusal,
 };
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use muster_storage::Batch;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     compose::Place,
     context::{Context, lock},
     direct_room::{DirectRoom, DirectRoomMessage},
+    session::{Beginning, Session, Settled},
     supervisor::Restarts,
 };
 
@@ -29,6 +31,8 @@ use crate::{
 pub(crate) enum WorkspacesMessage {
     /// Something for a workspace, whose actor is started if need be.
     Workspace(SpaceId, WorkspaceId, WorkspaceMessage),
+    /// It is time to drop what expired in inboxes (N-102).
+    Sweep,
     /// Another node asks.
     Question { from: NodeId, bytes: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
     /// An answer was given.
@@ -61,11 +65,16 @@ impl Actor for Workspaces {
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         context: Arc<Context>,
     ) -> Result<State, ActorProcessingErr> {
+        myself.send_interval(context.settings.network.greet_interval, || WorkspacesMessage::Sweep);
         let (workspaces, failures) = (BTreeMap::new(), BTreeMap::new());
-        Ok(State { context, workspaces, restarts: Restarts::default(), failures })
+        let mut state = State { context, workspaces, restarts: Restarts::default(), failures };
+        for space in state.context.store.spaces() {
+            state.serve(&myself, space).await?;
+        }
+        Ok(state)
     }
 
     async fn handle(
@@ -76,18 +85,10 @@ impl Actor for Workspaces {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WorkspacesMessage::Workspace(space, workspace, message) => {
-                let actor = match state.workspaces.get(&space) {
-                    Some(actor) => actor.clone(),
-                    None => {
-                        let arguments = (state.context.clone(), space, workspace);
-                        let (actor, _) =
-                            Actor::spawn_linked(None, Workspace, arguments, myself.get_cell()).await?;
-                        state.workspaces.insert(space, actor.clone());
-                        actor
-                    }
-                };
+                let actor = state.workspace(&myself, space, workspace).await?;
                 actor.cast(message)?;
             }
+            WorkspacesMessage::Sweep => state.sweep(),
             WorkspacesMessage::Question { from, bytes, answer } => {
                 state.question(&myself, from, &bytes, answer)
             }
@@ -107,18 +108,66 @@ impl Actor for Workspaces {
         else {
             return Ok(());
         };
+        let ended = state.workspaces.iter().find(|(_, actor)| actor.get_id() == child.get_id());
+        let ended = ended.map(|(space, _)| *space);
         state.workspaces.retain(|_, actor| actor.get_id() != child.get_id());
         if let SupervisionEvent::ActorFailed(_, error) = event {
             tracing::error!(%error, "the actor of a workspace failed");
             if !state.restarts.allow(state.context.monotonic_ms()) {
                 myself.stop(Some("workspaces fail again and again".to_owned()));
+                return Ok(());
             }
         }
-        Ok(())
+        match ended {
+            Some(space) => state.serve(&myself, space).await,
+            None => Ok(()),
+        }
     }
 }
 
 impl State {
+    async fn workspace(
+        &mut self,
+        myself: &ActorRef<WorkspacesMessage>,
+        space: SpaceId,
+        workspace: WorkspaceId,
+    ) -> Result<ActorRef<WorkspaceMessage>, ActorProcessingErr> {
+        if let Some(actor) = self.workspaces.get(&space) {
+            return Ok(actor.clone());
+        }
+        // What the one before it looked after ended with it, without a word.
+        lock(&self.context.channels).retain(|(of, _), _| *of != space);
+        lock(&self.context.programs).retain(|(of, _), _| *of != space);
+        let arguments = (self.context.clone(), space, workspace);
+        let (actor, _) = Actor::spawn_linked(None, Workspace, arguments, myself.get_cell()).await?;
+        self.workspaces.insert(space, actor.clone());
+        Ok(actor)
+    }
+
+    /// Starts the workspace if sessions with programs are at work there.
+    async fn serve(
+        &mut self,
+        myself: &ActorRef<WorkspacesMessage>,
+        space: SpaceId,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(control) = self.context.store.control(space) else { return Ok(()) };
+        if !sessions_with_programs(&self.context, space).is_empty() {
+            self.workspace(myself, space, control.genesis().workspace).await?;
+        }
+        Ok(())
+    }
+
+    fn sweep(&self) {
+        let now_ms = self.context.wall_ms();
+        if self.context.store.next_expiry_s() > i64::try_from(now_ms / 1000).unwrap_or(i64::MAX) {
+            return;
+        }
+        let sweep = |batch: &mut Batch<'_>| batch.sweep_inboxes(limits::INBOX_SWEEP_SESSIONS_MAX);
+        if self.context.store.write(now_ms, sweep, |()| {}).is_err() {
+            tracing::debug!("inboxes were not swept: the writer is busy");
+        }
+    }
+
     /// Decides as a home, inside the writer's transaction. Dropping `answer` refuses.
     fn question(
         &mut self,
@@ -176,9 +225,17 @@ pub(crate) enum WorkspaceMessage {
     Channel(ChannelName, RpcReplyPort<ActorRef<ChannelMessage>>),
     /// The actor of a direct room, started if need be.
     DirectRoom(Box<Room>, RpcReplyPort<ActorRef<DirectRoomMessage>>),
+    /// A session with a program was started; its program, if that runs already.
+    Serve(String, Option<Settled>),
 }
 
-/// One workspace: the supervisor of its channels and direct rooms.
+fn sessions_with_programs(context: &Context, space: SpaceId) -> Vec<String> {
+    let sessions = lock(&context.sessions);
+    let of_space = sessions.iter().filter(|((of, _), session)| *of == space && session.has_program());
+    of_space.map(|((_, id), _)| id.clone()).collect()
+}
+
+/// One workspace: the supervisor of its channels and direct rooms, and of its sessions with programs.
 pub(crate) struct Workspace;
 
 pub(crate) struct WorkspaceState {
@@ -195,10 +252,14 @@ impl Actor for Workspace {
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         (context, space, workspace): Self::Arguments,
     ) -> Result<WorkspaceState, ActorProcessingErr> {
-        Ok(WorkspaceState { context, space, workspace, restarts: Restarts::default() })
+        let state = WorkspaceState { context, space, workspace, restarts: Restarts::default() };
+        for session in sessions_with_programs(&state.context, space) {
+            state.serve(&myself, session, None).await?;
+        }
+        Ok(state)
     }
 
     async fn handle(
@@ -213,6 +274,9 @@ impl Actor for Workspace {
             WorkspaceMessage::DirectRoom(room, reply) => {
                 drop(reply.send(state.direct_room(&myself, *room).await?));
             }
+            WorkspaceMessage::Serve(session, program) => {
+                return state.serve(&myself, session, program).await;
+            }
         }
         Ok(())
     }
@@ -224,11 +288,14 @@ impl Actor for Workspace {
         state: &mut WorkspaceState,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(child, error) = event {
-            tracing::error!(%error, "the actor of a channel or direct room failed");
+            tracing::error!(%error, "the actor of a channel, direct room or session failed");
             lock(&state.context.channels).retain(|_, actor| actor.get_id() != child.get_id());
             lock(&state.context.rooms).retain(|_, actor| actor.get_id() != child.get_id());
+            let session = state.forget_session(child.get_id());
             if !state.restarts.allow(state.context.monotonic_ms()) {
-                myself.stop(Some("channels or direct rooms fail again and again".to_owned()));
+                myself.stop(Some("channels, direct rooms or sessions fail again and again".to_owned()));
+            } else if let Some(session) = session {
+                state.serve(&myself, session, None).await?;
             }
         }
         Ok(())
@@ -267,5 +334,32 @@ impl WorkspaceState {
         let (actor, _) = Actor::spawn_linked(None, DirectRoom, arguments, myself.get_cell()).await?;
         lock(&self.context.rooms).insert(key, actor.clone());
         Ok(actor)
+    }
+
+    /// Starts the actor of a session that is at work, unless it is there.
+    async fn serve(
+        &self,
+        myself: &ActorRef<WorkspaceMessage>,
+        id: String,
+        program: Option<Settled>,
+    ) -> Result<(), ActorProcessingErr> {
+        let key = (self.space, id.clone());
+        let Some(session) = lock(&self.context.sessions).get(&key).cloned() else { return Ok(()) };
+        if lock(&self.context.programs).contains_key(&key) {
+            return Ok(()); // it was found at work meanwhile; a second program is let go
+        }
+        let (context, space, workspace) = (self.context.clone(), self.space, self.workspace);
+        let beginning = Beginning { context, space, workspace, id, session, program };
+        Actor::spawn_linked(None, Session, beginning, myself.get_cell()).await?;
+        Ok(())
+    }
+
+    /// Forgets the actor of a session that failed; answers with the session.
+    fn forget_session(&self, actor: ActorId) -> Option<String> {
+        let mut programs = lock(&self.context.programs);
+        let (key, _) = programs.iter().find(|(_, entry)| entry.actor.get_id() == actor)?;
+        let key = key.clone();
+        programs.remove(&key);
+        Some(key.1)
     }
 }

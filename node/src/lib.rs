@@ -8,6 +8,7 @@ pub mod config;
 pub mod data_folder;
 pub mod demo;
 pub mod mesh;
+mod programs;
 mod running;
 pub mod system;
 pub mod up;

@@ -17,6 +17,7 @@ use crate::{
     config::Settings,
     data_folder::{DataFolder, Run},
     mesh::{self, MeshConfig},
+    programs::SystemPrograms,
     system::{SystemClock, SystemEntropy},
 };
 
@@ -50,7 +51,8 @@ impl Running {
         let mut registry = Registry::default();
         let (network, events) = mesh::start(mesh_config(settings, &mut registry), &identity).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let ports = Ports { clock, entropy: Arc::new(entropy), network };
+        let programs = Arc::new(SystemPrograms::new(settings.providers.clone()));
+        let ports = Ports { clock, entropy: Arc::new(entropy), network, programs };
         let node = Node::start(identity, store, ports, events, node_settings(settings)?).await?;
         let doors = Doors::new(
             node.clone(),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -19,9 +19,11 @@ pub fn run(settings: Settings, folder: DataFolder, output: Output) -> anyhow::Re
     start_log(&settings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        // Before anybody is told that it is up: a signal that comes at once has to end it as cleanly.
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let running = Running::start(&settings, folder).await?;
         greet(&running, output);
-        let failure = until_told(&running).await?;
+        let failure = until_told(&running, signals).await;
         running.stop().await;
         match failure {
             None => Ok(ExitCode::SUCCESS),
@@ -46,16 +48,15 @@ fn start_log(settings: &Settings) {
 }
 
 /// Waits for a signal, or for the reason why the node cannot go on.
-async fn until_told(running: &Running) -> anyhow::Result<Option<String>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn until_told(running: &Running, signals: (Signal, Signal)) -> Option<String> {
+    let (mut terminate, mut interrupt) = signals;
     let mut failure = running.node.failure();
     tokio::select! {
         biased;
-        _ = terminate.recv() => Ok(None),
-        _ = interrupt.recv() => Ok(None),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
         failed = failure.wait_for(Option::is_some) => {
-            Ok(Some(failed.ok().and_then(|why| why.clone()).unwrap_or_else(|| "the node failed".to_owned())))
+            Some(failed.ok().and_then(|why| why.clone()).unwrap_or_else(|| "the node failed".to_owned()))
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Sending and reading through the Network door of the real program: what a session may say, where it shows, and
 //! whom it reaches.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail by panicking")]
 
 mod doors;
 

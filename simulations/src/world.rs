@@ -10,6 +10,8 @@ mod ledger;
 mod machine;
 mod person;
 mod reader;
+mod speaker;
+mod wishes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,9 +21,9 @@ use rand::RngExt;
 use serde::Deserialize;
 
 pub use self::{
-    ledger::{Ledger, Said, Session, Told},
+    ledger::{Ledger, Resolved, Said, Session, Told},
     machine::Machine,
-    reader::Seen,
+    reader::{Seen, key_of},
 };
 use crate::{
     checkers,
@@ -43,11 +45,11 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Channels; every node has a session in each.
+    /// Channels; every node has a session in each, and in the first one more.
     pub channels: usize,
     /// Threads of each channel.
     pub threads: usize,
-    /// Messages of each session.
+    /// Things that each session wants: most are messages.
     pub messages: usize,
     /// Longest text of a message, in bytes.
     pub text_bytes_max: usize,
@@ -71,6 +73,10 @@ pub enum Planted {
     LyingDisk,
     /// The first node comes back on the disk it had one life earlier, as from a copy nobody marked as one.
     OldDisk,
+    /// Everybody's door says in a thread what is meant for a room.
+    SpokenAloud,
+    /// The first node decides work in the order in which messages reach it.
+    WorkByArrival,
 }
 
 impl Plan {

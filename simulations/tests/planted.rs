@@ -5,10 +5,10 @@ use muster_simulations::{
     world::Planted,
 };
 
-/// The scenario of crashes with a bug in it.
-fn crashes(planted: Planted) -> Scenario {
-    let scenario = scenario::all().into_iter().find(|scenario| scenario.name == "crashes");
-    let mut scenario = scenario.expect("there is a scenario of crashes");
+/// A scenario with a bug in it.
+fn with(planted: Planted, name: &str) -> Scenario {
+    let scenario = scenario::all().into_iter().find(|scenario| scenario.name == name);
+    let mut scenario = scenario.expect("there is a scenario of that name");
     let Play::Nodes(plan) = &mut scenario.play else { panic!("its nodes are gone") };
     plan.planted = Some(planted);
     scenario
@@ -22,10 +22,20 @@ fn is_found(scenario: &Scenario, words: &str) -> bool {
 
 #[test]
 fn a_disk_that_lies_about_its_syncs_is_found() {
-    assert!(is_found(&crashes(Planted::LyingDisk), "cannot be opened"));
+    assert!(is_found(&with(Planted::LyingDisk, "crashes"), "cannot be opened"));
 }
 
 #[test]
 fn a_disk_of_the_past_is_found() {
-    assert!(is_found(&crashes(Planted::OldDisk), "was acknowledged at"));
+    assert!(is_found(&with(Planted::OldDisk, "crashes"), "was acknowledged at"));
+}
+
+#[test]
+fn a_door_that_says_aloud_what_is_for_one_peer_is_found_n33() {
+    assert!(is_found(&with(Planted::SpokenAloud, "crashes"), "was said to others alone"));
+}
+
+#[test]
+fn work_that_is_decided_in_the_order_of_arrival_is_found_n47() {
+    assert!(is_found(&with(Planted::WorkByArrival, "partitions"), "where the messages say"));
 }

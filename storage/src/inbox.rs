@@ -103,15 +103,6 @@ impl Batch<'_> {
         Ok(handed)
     }
 
-    /// Puts the envelope in hand back to the front of its inbox (N-100).
-    pub fn give_back(&mut self, space: SpaceId, session: &str) -> Result<(), StoreError> {
-        let Some(mut record) = self.session(space, session)?.filter(|record| !record.stopped) else {
-            return Ok(());
-        };
-        self.put_back(&mut record)?;
-        self.put_waiting(space, record)
-    }
-
     /// Notes that the program of a session failed; what it had in hand goes back to the front (N-100). An event
     /// tells of it when it is news.
     pub fn session_failed(
@@ -187,6 +178,7 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Puts the envelope in hand back to the front of its inbox (N-100).
     fn put_back(&mut self, record: &mut SessionRecord) -> Result<(), StoreError> {
         if let Some(number) = record.in_hand.take() {
             let row = self.inbox_row(&record.id, number)?;

@@ -7,7 +7,8 @@ use muster_protocol::{
     identity::NodeId,
     ids::{SpaceId, StreamId},
     network::{
-        ChannelName, Container, Envelope, Kind, Rejection, WorkRefusal, delivery, freshness::Staleness,
+        ChannelName, Container, Envelope, Kind, PeerName, Rejection, WorkRefusal, delivery,
+        freshness::Staleness,
     },
     operation::{self, Draft, Header, Operation},
     session,
@@ -299,7 +300,10 @@ impl Batch<'_> {
             self.put_in_inbox(workspace, &peer.session, at, envelope, local)?;
             change.inboxes.push(peer.session);
         }
-        Ok((change, None))
+        // A session of ours that is not there any more, or never was in this channel.
+        let ours = |to: &&PeerName| session::may_speak_as(self.me(), to) && delivery::is_for(envelope, to);
+        let missed = change.inboxes.is_empty() && envelope.to.as_ref().is_some_and(|to| ours(&to));
+        Ok((change, missed.then_some(Rejection::NotTarget)))
     }
 
     /// The sessions of this node that are in a channel.

@@ -6,12 +6,11 @@
 
 use muster_protocol::{
     content::Void,
-    identity::NodeId,
-    ids::{OpId, SpaceId, hash},
+    ids::{SpaceId, hash},
     network::{
         Container, Envelope, MessageId, Offender, Pair, PeerName, ReasonCode, Refusal, Rejection, proof,
     },
-    operation::Operation,
+    operation::{self, Operation},
     session,
 };
 
@@ -30,18 +29,13 @@ impl Batch<'_> {
             return Ok(());
         }
         let workspace = self.workspace_of(space);
-        let addressed = envelope.to.as_ref().filter(|to| {
-            self.local_peers(workspace, &envelope.channel).iter().any(|local| local.peer == **to)
-        });
-        if let Some(to) = addressed {
+        if let Some(to) = envelope.to.as_ref().filter(|to| session::may_speak_as(self.me(), to)) {
             self.note_rejected(workspace, envelope.id.as_str(), to, rejection.reason())?;
             let to = to.clone();
             self.changes.rejected.push(RejectedChange { space: workspace, kind: Some(envelope.kind), to });
         }
         match Offender::of(envelope) {
-            Some(offender) => {
-                self.answer_rejected(workspace, op.header().author, op.id(), &offender, rejection)
-            }
+            Some(offender) => self.answer_rejected(space, op, &offender, rejection),
             None => Ok(()),
         }
     }
@@ -54,7 +48,8 @@ impl Batch<'_> {
         void: Void,
     ) -> Result<(), StoreError> {
         let author = op.header().author;
-        if void != Void::Malformed || author == self.me() {
+        // Only of an envelope is it known that its author signed it.
+        if void != Void::Malformed || op.header().kind != operation::Kind::ENVELOPE || author == self.me() {
             return Ok(());
         }
         let Some(body) = op.body() else { return Ok(()) };
@@ -68,7 +63,7 @@ impl Batch<'_> {
             let to = offender.to.clone();
             self.changes.rejected.push(RejectedChange { space: workspace, kind: None, to });
         }
-        self.answer_rejected(workspace, author, op.id(), &offender, &rejection)
+        self.answer_rejected(space, op, &offender, &rejection)
     }
 
     fn note_rejected(
@@ -87,39 +82,39 @@ impl Batch<'_> {
 
     fn answer_rejected(
         &mut self,
-        workspace: SpaceId,
-        author: NodeId,
-        op: OpId,
+        space: SpaceId,
+        op: &Operation,
         offender: &Offender,
         rejection: &Rejection,
     ) -> Result<(), StoreError> {
+        let (workspace, author) = (self.workspace_of(space), op.header().author);
         let here =
             self.local_peers(workspace, &offender.channel).iter().any(|local| local.peer == offender.to);
-        let control = self.control_state(workspace);
-        let this = control
-            .as_ref()
-            .is_some_and(|control| control.genesis().workspace.to_string() == offender.workspace_id.as_str());
+        let Some(control) = self.control_state(space) else { return Ok(()) };
+        let this = control.genesis().workspace.to_string() == offender.workspace_id.as_str();
         if !here || !this || !self.may_write(workspace) || !session::may_speak_as(author, &offender.from) {
             return Ok(());
         }
-        let space = match &offender.container {
-            Container::Thread(_) => workspace,
+        // The answer goes where the message stood, and a message that stood where it may not has none.
+        let in_place = match &offender.container {
+            Container::Thread(_) => space == workspace,
             Container::Direct(room) => {
                 let pair = Pair::of(&offender.from, &offender.to);
-                if !pair.is_ok_and(|pair| pair.room(&offender.workspace_id, &offender.channel) == *room) {
-                    return Ok(()); // there is no such room to answer in
-                }
-                self.begin_pair(workspace, author)?.unwrap_or(workspace)
+                space == SpaceId::pair(workspace, self.me(), author)
+                    && pair.is_ok_and(|pair| pair.room(&offender.workspace_id, &offender.channel) == *room)
             }
         };
-        let random = hash("muster/receipt/v1", &[&op.0]);
+        // A receipt speaks for its work: about work of others, the answer to an outsider would end it (N-94).
+        if !in_place || !self.is_between(space, &offender.work_id, &offender.from, &offender.to)? {
+            return Ok(());
+        }
+        let random = hash("muster/receipt/v1", &[&op.id().0]);
         let [a, b, c, d, e, f, g, h, ..] = random;
         let id = MessageId::from_entropy([a, b, c, d, e, f, g, h]);
         let Some(mut receipt) = offender.answer(rejection, id, self.now_s()) else { return Ok(()) };
         if self.sent_before(workspace, &receipt)?.is_some() {
             return Ok(());
         }
-        let Some(control) = self.control_state(space) else { return Ok(()) };
         let signed = proof::sign(&mut receipt, self.memory.identity.signing_key());
         let json = signed.map_err(|_| ()).and_then(|_| receipt.to_json().map_err(|_: Refusal| ()));
         match json {

@@ -208,13 +208,6 @@ pub(crate) struct WorkRow {
     pub(crate) terminal_s: Vec<i64>,
 }
 
-/// A message about work, and how the work stood after it: not at all before it was opened.
-#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
-pub(crate) struct WorkStep {
-    pub(crate) at: At,
-    pub(crate) after: Vec<WorkRow>,
-}
-
 /// Where a message is. Of several that one sender sent with one id, the first in people's order counts.
 #[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
 pub(crate) struct MessageRecord {

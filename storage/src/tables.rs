@@ -27,7 +27,7 @@
 //! | `rooms` | workspace's number, direct id | a direct room and its counters |
 //! | `room_recent` | channel's stream, or channel and peer; newest first, direct id | the room's key |
 //! | `works` | workspace's number, work id, space number | work as it stands |
-//! | `work_order` | work, rank | a message about it, and how the work stood after it |
+//! | `work_order` | work, all or which messages about it; rank | where the message is, or how the work stood after it |
 //! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
 //!
@@ -184,6 +184,12 @@ pub(crate) fn order_key(of: Short, rank: &Rank) -> [u8; 72] {
     key!(72: of, rank)
 }
 
+pub(crate) fn order_rank(key: &[u8; 72]) -> Rank {
+    let mut rank = [0; 56];
+    rank.copy_from_slice(&key[16..]);
+    rank
+}
+
 /// The keys between which all of a thread or channel stand.
 pub(crate) fn order_range(of: Short) -> RangeInclusive<[u8; 72]> {
     order_key(of, &[0; 56])..=order_key(of, &[0xff; 56])
@@ -245,6 +251,13 @@ pub(crate) fn room_key(workspace: u32, direct_id: &str) -> [u8; 20] {
 /// Key of work. Nodes that do not see each other's work may open it under one id, once in each space.
 pub(crate) fn work_key(workspace: u32, work_id: &str, space: u32) -> [u8; 24] {
     key!(24: workspace.to_be_bytes(), short(b"work", work_id), space.to_be_bytes())
+}
+
+/// The number of the space of the work that a key is for.
+pub(crate) fn work_space(key: &[u8; 24]) -> u32 {
+    let mut space = [0; 4];
+    space.copy_from_slice(&key[20..]);
+    u32::from_be_bytes(space)
 }
 
 /// What the messages about a work are ordered under.

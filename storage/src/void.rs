@@ -46,11 +46,15 @@ impl Batch<'_> {
         at: At,
     ) -> Result<(), StoreError> {
         let (space, header) = (control.space(), op.header());
-        if header.kind == Kind::CHANNEL {
-            return self.void_opening(space, op);
-        }
-        if let Content::Room(room) = Content::read(op, control) {
-            return self.void_room(space, op, &room);
+        match header.kind {
+            Kind::CHANNEL => return self.void_opening(space, op),
+            Kind::DIRECT_ROOM => {
+                return match Content::read(op, control) {
+                    Content::Room(room) => self.void_room(space, op, &room),
+                    _ => Ok(()),
+                };
+            }
+            _ => {}
         }
         let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(()) };
         let key = self.message_key(space, header, &envelope)?;

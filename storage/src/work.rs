@@ -1,16 +1,20 @@
 //! Work between two peers, as the messages about it decide (N-43 to N-53).
 //!
-//! Every message about a work is a step in its order, which is people's order, and every step keeps how the work
-//! stood after it. What arrives late is put where it belongs, and the steps behind it are decided again, as far as
-//! that makes a difference: so all nodes that hold the same messages come to the same record, in whatever order they
-//! arrived. What a session of this node sends comes last in that order by construction, and is refused before it is
-//! stored.
+//! Every message about a work is a step in its order, which is people's order, and a step that changed the work keeps
+//! how it stood from then on. What arrives late is put where it belongs, and the steps behind it are decided again:
+//! so all nodes that hold the same messages come to the same record, in whatever order they arrived. Only such steps
+//! are looked at as can make a difference, and only until they make none: talk about open work is passed over, the next
+//! report sets the state to what it was anyway, and what is behind an end stays without effect. So a late message costs
+//! little, however long the work is talked about. What a session of this node sends comes last in that order by
+//! construction, and is refused before it is stored.
+
+use std::ops::Bound;
 
 use muster_protocol::{
     ids::{SpaceId, StreamId},
     network::{
-        ChannelName, Container, DirectId, Envelope, PeerName, ThreadId, WorkChange, WorkId, WorkMessage,
-        WorkRecord, WorkRefusal, WorkState, WorkspaceRef, work,
+        ChannelName, Container, DirectId, Envelope, PeerName, ReceiptStatus, ThreadId, WorkAct, WorkChange,
+        WorkId, WorkMessage, WorkRecord, WorkRefusal, WorkState, WorkspaceRef, work,
     },
     operation::Operation,
 };
@@ -20,7 +24,7 @@ use crate::{
     StoreError,
     batch::Batch,
     channels::thread_key,
-    rows::{self, At, WorkRow, WorkStep},
+    rows::{self, At, WorkRow},
     tables::{self, Rank, Short},
 };
 
@@ -61,14 +65,24 @@ impl Batch<'_> {
     ) -> Result<Result<(), WorkRefusal>, StoreError> {
         let Some(message) = message_of(envelope)? else { return Ok(Ok(())) };
         let rank = tables::rank(op.header());
-        let of = tables::work_of(self.space_number(space)?, message.work_id.as_str());
-        let before = self.work_before(of, &rank)?;
-        let decided = work::decide(before.as_ref(), &message);
-        self.changes.work_transitions += u64::from(matches!(decided, Ok(WorkChange::Moved(_))));
-        let (after, verdict) = stand_after(before, decided);
-        self.put_step(&tables::order_key(of, &rank), at, after.as_ref())?;
-        self.decide_again(space, of, &rank, after, &message.work_id)?;
-        Ok(verdict)
+        let orders = WorkOrders::new(self.space_number(space)?, &message.work_id);
+        for of in orders.entered_by(&message) {
+            self.work_order.insert(&tables::order_key(of, &rank), rows::write(&at).as_slice())?;
+        }
+        let before = self.work_before(&orders, &rank)?;
+        match work::decide(before.as_ref(), &message) {
+            Ok(WorkChange::Unchanged) => Ok(Ok(())),
+            Ok(change) => {
+                self.changes.work_transitions += u64::from(matches!(change, WorkChange::Moved(_)));
+                let (WorkChange::Opened(after) | WorkChange::Moved(after)) = change else {
+                    return Ok(Ok(()));
+                };
+                self.put_change(&orders, &rank, &after)?;
+                self.decide_again(space, &orders, rank, Some(after), &message.work_id)?;
+                Ok(Ok(()))
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// Takes a message out of the order of its work.
@@ -80,58 +94,108 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         let Some(message) = message_of(envelope)? else { return Ok(()) };
         let rank = tables::rank(op.header());
-        let of = tables::work_of(self.space_number(space)?, message.work_id.as_str());
-        let before = self.work_before(of, &rank)?;
-        self.work_order.remove(&tables::order_key(of, &rank))?;
-        self.decide_again(space, of, &rank, before, &message.work_id)
+        let orders = WorkOrders::new(self.space_number(space)?, &message.work_id);
+        for of in orders.entered_by(&message) {
+            self.work_order.remove(&tables::order_key(of, &rank))?;
+        }
+        if self.work_order.remove(&tables::order_key(orders.changes, &rank))?.is_none() {
+            return Ok(()); // it changed nothing, so nothing changes without it
+        }
+        let before = self.work_before(&orders, &rank)?;
+        self.decide_again(space, &orders, rank, before, &message.work_id)
     }
 
     /// How a work stood before the place `rank` in its order.
-    fn work_before(&self, of: Short, rank: &Rank) -> Result<Option<WorkRecord>, StoreError> {
-        let (first, here) = (tables::order_key(of, &[0; 56]), tables::order_key(of, rank));
+    fn work_before(&self, orders: &WorkOrders, rank: &Rank) -> Result<Option<WorkRecord>, StoreError> {
+        let (first, here) =
+            (tables::order_key(orders.changes, &[0; 56]), tables::order_key(orders.changes, rank));
         let last = self.work_order.range::<&[u8; 72]>(&first..&here)?.next_back().transpose()?;
-        let step = last.map(|(_, step)| rows::read::<WorkStep>(step.value())).transpose()?;
-        step.and_then(|step| step.after.into_iter().next()).map(|row| row.record()).transpose()
+        last.map(|(_, row)| rows::read::<WorkRow>(row.value())?.record()).transpose()
     }
 
-    /// Decides again about the messages behind `rank`, `before` being how the work stands there, until it makes no
+    /// Decides again about the messages behind `rank`, `stands` being how the work stands there, until it makes no
     /// difference any more; then the work's record is how it stands in the end.
     fn decide_again(
         &mut self,
         space: SpaceId,
-        of: Short,
-        rank: &Rank,
-        before: Option<WorkRecord>,
+        orders: &WorkOrders,
+        mut rank: Rank,
+        mut stands: Option<WorkRecord>,
         id: &WorkId,
     ) -> Result<(), StoreError> {
-        let end = *tables::order_range(of).end();
-        let (mut at, mut stands) = (tables::order_key(of, rank), before);
-        while let Some((key, step)) = self.step_after(&at, &end)? {
-            let (envelope, _) = self.envelope_at(step.at)?;
-            let Some(message) = message_of(&envelope)? else { break };
-            let decided = work::decide(stands.as_ref(), &message);
-            let (after, _) = stand_after(stands, decided);
-            if after.as_ref().map(WorkRow::of).as_ref() == step.after.first() {
-                return Ok(()); // from here on all is as it was
+        loop {
+            let next = match stands.as_ref().map(|record| record.state) {
+                Some(state) if state.is_terminal() => None,
+                Some(WorkState::Submitted | WorkState::Working) => self.step_after(orders.settings, &rank)?,
+                _ => self.step_after(orders.steps, &rank)?, // any message may open it, or answer
+            };
+            self.forget_changes(orders, &rank, next.as_ref().map(|(rank, _)| rank))?;
+            let Some((here, at)) = next else { return self.put_work(space, id, stands) };
+            let (envelope, _) = self.envelope_at(at)?;
+            let message = message_of(&envelope)?
+                .ok_or(StoreError::Damaged("a message stands in the order of work that it does not name"))?;
+            match work::decide(stands.as_ref(), &message) {
+                Ok(WorkChange::Opened(after) | WorkChange::Moved(after)) => {
+                    if !self.put_change(orders, &here, &after)? {
+                        return Ok(()); // from here on all is as it was
+                    }
+                    stands = Some(after);
+                }
+                Ok(WorkChange::Unchanged) | Err(_) => {
+                    self.work_order.remove(&tables::order_key(orders.changes, &here))?;
+                }
             }
-            self.put_step(&key, step.at, after.as_ref())?;
-            (at, stands) = (key, after);
+            rank = here;
         }
-        self.put_work(space, id, stands)
     }
 
-    fn step_after(&self, at: &[u8; 72], end: &[u8; 72]) -> Result<Option<([u8; 72], WorkStep)>, StoreError> {
-        let next = self.work_order.range::<&[u8; 72]>(at..=end)?.find(|entry| match entry {
-            Ok((key, _)) => key.value() != at,
-            Err(_) => true,
-        });
-        next.transpose()?.map(|(key, step)| Ok((*key.value(), rows::read(step.value())?))).transpose()
+    /// The first message behind a place.
+    fn step_after(&self, of: Short, rank: &Rank) -> Result<Option<(Rank, At)>, StoreError> {
+        let (here, end) = (tables::order_key(of, rank), tables::order_key(of, &[0xff; 56]));
+        let behind = (Bound::Excluded(&here), Bound::Included(&end));
+        let next = self.work_order.range::<&[u8; 72]>(behind)?.next().transpose()?;
+        next.map(|(key, at)| Ok((tables::order_rank(key.value()), rows::read(at.value())?))).transpose()
     }
 
-    fn put_step(&mut self, key: &[u8; 72], at: At, after: Option<&WorkRecord>) -> Result<(), StoreError> {
-        let step = WorkStep { at, after: after.map(WorkRow::of).into_iter().collect() };
-        self.work_order.insert(key, rows::write(&step).as_slice())?;
+    /// What the messages between two places changed, they change no more.
+    fn forget_changes(
+        &mut self,
+        orders: &WorkOrders,
+        from: &Rank,
+        to: Option<&Rank>,
+    ) -> Result<(), StoreError> {
+        let from = tables::order_key(orders.changes, from);
+        let to = to.map(|to| tables::order_key(orders.changes, to));
+        let end = tables::order_key(orders.changes, &[0xff; 56]);
+        let to = to.as_ref().map_or(Bound::Included(&end), Bound::Excluded);
+        self.work_order.retain_in::<&[u8; 72], _>((Bound::Excluded(&from), to), |_, _| false)?;
         Ok(())
+    }
+
+    /// Keeps how a work stands after a message that changed it; false when that is known.
+    fn put_change(
+        &mut self,
+        orders: &WorkOrders,
+        rank: &Rank,
+        after: &WorkRecord,
+    ) -> Result<bool, StoreError> {
+        let (key, row) = (tables::order_key(orders.changes, rank), rows::write(&WorkRow::of(after)));
+        let before = self.work_order.insert(&key, row.as_slice())?;
+        Ok(before.is_none_or(|before| before.value() != row.as_slice()))
+    }
+
+    /// Whether a work of this space, if there is one under this id, is between these two.
+    pub(crate) fn is_between(
+        &self,
+        space: SpaceId,
+        id: &WorkId,
+        one: &PeerName,
+        other: &PeerName,
+    ) -> Result<bool, StoreError> {
+        let workspace = self.space_number(self.workspace_of(space))?;
+        let row = self.works.get(&tables::work_key(workspace, id.as_str(), self.space_number(space)?))?;
+        let record = row.map(|row| rows::read::<WorkRow>(row.value())?.record()).transpose()?;
+        Ok(record.is_none_or(|record| record.other(one) == Some(other)))
     }
 
     /// Sets how a work stands, and what its conversation and its channel count (N-52).
@@ -200,15 +264,32 @@ fn message_of(envelope: &Envelope) -> Result<Option<WorkMessage>, StoreError> {
     WorkMessage::of(envelope).map_err(|_| StoreError::Damaged("a message that was checked cannot be read"))
 }
 
-/// How a work stands after a message, and what the rules said.
-fn stand_after(
-    before: Option<WorkRecord>,
-    decided: Result<WorkChange, WorkRefusal>,
-) -> (Option<WorkRecord>, Result<(), WorkRefusal>) {
-    match decided {
-        Ok(WorkChange::Opened(after) | WorkChange::Moved(after)) => (Some(after), Ok(())),
-        Ok(WorkChange::Unchanged) => (before, Ok(())),
-        Err(refusal) => (before, Err(refusal)),
+/// The orders that the messages about one work stand in.
+pub(crate) struct WorkOrders {
+    /// All of them.
+    steps: Short,
+    /// Those that can set the state of work that waits for nobody: not talk, and no receipt that leaves it as it is.
+    settings: Short,
+    /// Those that changed it, with how it stood afterwards.
+    pub(crate) changes: Short,
+}
+
+impl WorkOrders {
+    pub(crate) fn new(space: u32, id: &WorkId) -> Self {
+        let steps = tables::work_of(space, id.as_str());
+        Self { steps, settings: tables::short(&steps, "settings"), changes: tables::short(&steps, "changes") }
+    }
+
+    /// The orders that a message stands in, whatever comes of it.
+    pub(crate) fn entered_by(&self, message: &WorkMessage) -> impl Iterator<Item = Short> {
+        let sets = match message.act {
+            WorkAct::Talk => false,
+            WorkAct::Trace(state) => state != WorkState::Submitted,
+            WorkAct::Receipt(status) => {
+                matches!(status, ReceiptStatus::Rejected | ReceiptStatus::Canceled)
+            }
+        };
+        [Some(self.steps), sets.then_some(self.settings)].into_iter().flatten()
     }
 }
 

@@ -24,6 +24,13 @@ fn hand_over(
     node.write(move |batch| batch.hand_over(space, &id, finished))
 }
 
+fn fail(node: &Node, space: SpaceId, session: &Session) -> ProgramFailure {
+    let failure = ProgramFailure { kind: "process_exit".into(), summary: "it ended".into(), in_a_row: 1 };
+    let (id, told) = (session.id.clone(), failure.clone());
+    node.write(move |batch| batch.session_failed(space, &id, &told, false));
+    failure
+}
+
 fn row(node: &Node, space: SpaceId, session: &Session) -> SessionRow {
     node.view().session(&node.workspace(space), &session.id).unwrap().unwrap()
 }
@@ -85,9 +92,7 @@ fn what_is_given_back_is_the_first_again_and_its_failure_is_seen_until_all_is_we
     node.say(space, &coder, "thread_one", "one", "one");
     node.say(space, &coder, "thread_one", "two", "two");
     hand_over(&node, space, &tester, None).unwrap();
-    let failure = ProgramFailure { kind: "process_exit".into(), summary: "it ended".into(), in_a_row: 1 };
-    let (id, told) = (tester.id.clone(), failure.clone());
-    node.write(move |batch| batch.session_failed(space, &id, &told, false));
+    let failure = fail(&node, space, &tester);
     assert_eq!(node.inbox(space, &tester), ["one", "two"]);
     assert_eq!((row(&node, space, &tester).failure, row(&node, space, &tester).restarts), (Some(failure), 1));
 
@@ -110,8 +115,7 @@ fn a_full_inbox_pushes_out_the_oldest_that_waits_never_what_is_in_hand_n97() {
     assert_eq!(node.inbox(space, &tester), ["3", "4", "5"]);
     let overflow = |id: &str| (json!("rejected"), json!("queue_overflow"), json!(id));
     assert_eq!(deliveries(&node), [overflow("m1"), overflow("m2")]);
-    let id = tester.id.clone();
-    node.write(move |batch| batch.give_back(space, &id));
+    fail(&node, space, &tester);
     assert_eq!(node.inbox(space, &tester), ["0", "3", "4", "5"], "it was taken already: nothing is lost");
     node.say(space, &coder, "thread_one", "m6", "6");
     assert_eq!(node.inbox(space, &tester), ["4", "5", "6"]);

@@ -5,10 +5,10 @@ mod support;
 
 use muster_protocol::{
     ids::SpaceId,
-    network::{ChannelName, Kind, ThreadId, WorkId},
+    network::{ChannelName, Kind, ThreadId, WorkId, WorkState},
 };
-use muster_storage::{ChannelRow, MessagePage, UnknownCursor};
-use support::{Node, Session, text};
+use muster_storage::{ChannelRow, MessagePage, SendOutcome, UnknownCursor};
+use support::{Node, Session, talk::Said, text};
 
 fn talking() -> (Node, SpaceId, Session, Session) {
     let node = Node::new(1);
@@ -156,6 +156,105 @@ fn messages_are_paged_both_ways_and_filtered() {
     node.say(space, &coder, "thread_two", "elsewhere", "text");
     let foreign = MessagePage { after: cursor("elsewhere"), limit: 3, ..MessagePage::default() };
     assert_eq!(page(&foreign), Err(UnknownCursor), "a cursor of another thread");
+}
+
+#[test]
+fn a_filter_pages_through_a_long_thread_as_through_a_short_one_n109() {
+    let (node, space, coder, tester) = talking();
+    let message = |number: u32, said| {
+        let message = node.message(space, &coder, &format!("m{number}"), said).thread("thread_one");
+        if number == 0 || matches!(said, Said::Trace(_)) {
+            return message.to(&tester).work("work_1").signed(&node.identity);
+        }
+        message.signed(&node.identity)
+    };
+    // Opening, three traces, 3000 says, three traces.
+    for numbers in (0..3007).collect::<Vec<u32>>().chunks(500) {
+        let envelopes: Vec<_> = numbers
+            .iter()
+            .map(|number| match number {
+                1..=3 | 3004..=3006 => message(*number, Said::Trace(WorkState::Working)),
+                _ => message(*number, Said::Say("text")),
+            })
+            .collect();
+        node.write(move |batch| {
+            for envelope in envelopes {
+                let outcome = batch.send(space, None, &envelope, envelope.to_json().unwrap())?;
+                assert!(matches!(outcome, SendOutcome::Stored { .. }), "{outcome:?}");
+            }
+            Ok(())
+        });
+    }
+    let page = |before: Option<u32>, after: Option<u32>, work: bool, limit| {
+        let cursor = |number: Option<u32>| number.map(|number| format!("m{number}"));
+        let work = work.then(|| WorkId::parse("work_1").unwrap());
+        let (before, after, kind) = (cursor(before), cursor(after), Some(Kind::Trace));
+        let rows =
+            node.page(space, "builders", "thread_one", &MessagePage { before, after, kind, work, limit })?;
+        Ok(rows.iter().map(|row| row.envelope.id.as_str()[1..].parse().unwrap()).collect::<Vec<u32>>())
+    };
+    for work in [false, true] {
+        assert_eq!(page(None, None, work, 100), Ok(vec![1, 2, 3, 3004, 3005, 3006]));
+        assert_eq!(page(None, None, work, 4), Ok(vec![1, 2, 3, 3004]));
+        assert_eq!(page(None, Some(3), work, 2), Ok(vec![3004, 3005]), "over what lies between");
+        assert_eq!(page(Some(3004), None, work, 2), Ok(vec![2, 3]));
+        assert_eq!(page(Some(3006), None, work, 100), Ok(vec![1, 2, 3, 3004, 3005]));
+        assert_eq!(page(None, Some(3006), work, 2), Ok(vec![]));
+        assert_eq!(page(Some(1), None, work, 2), Ok(vec![]));
+        for outside in [0, 4, 1500, 3003] {
+            assert_eq!(page(None, Some(outside), work, 2), Err(UnknownCursor), "a say is not in the filter");
+            assert_eq!(page(Some(outside), None, work, 2), Err(UnknownCursor));
+        }
+    }
+    let thread = node.thread_row(space, "builders", "thread_one").unwrap();
+    assert_eq!((thread.message_count, thread.open_work_count, thread.participant_count), (3007, 1, 1));
+}
+
+#[test]
+fn one_id_is_one_message_wherever_it_is_said_n83() {
+    let (node, space, coder, tester) = talking();
+    let me = node.identity.node();
+    let to_all = || node.message(space, &coder, "m1", Said::Say("once")).thread("thread_one");
+    let to_one = || node.message(space, &coder, "m1", Said::Say("once")).room(&tester);
+    assert!(matches!(node.tell(space, to_all()), SendOutcome::Stored { .. }));
+    node.tick();
+    assert_eq!(node.tell(space, to_all()), SendOutcome::Repeated, "time and proof may differ");
+    assert_eq!(node.send_to(space, me, to_one()), SendOutcome::Conflict);
+    let others = [
+        node.message(space, &coder, "m1", Said::Say("twice")).thread("thread_one"),
+        to_all().thread("thread_two"),
+        to_all().to(&tester),
+        to_all().work("work_1").to(&tester),
+        node.message(space, &tester, "m1", Said::Say("once")).thread("thread_one"),
+    ];
+    for other in others {
+        assert_eq!(node.tell(space, other), SendOutcome::Conflict);
+    }
+    let node = node.reopened();
+    let room = node.message(space, &coder, "m2", Said::Say("aside")).room(&tester);
+    assert!(matches!(node.send_to(space, me, room.clone()), SendOutcome::Stored { .. }));
+    assert_eq!(node.send_to(space, me, room), SendOutcome::Repeated);
+    let aloud = node.message(space, &coder, "m2", Said::Say("aside")).thread("thread_one");
+    assert_eq!(node.tell(space, aloud), SendOutcome::Conflict);
+    assert_eq!(
+        (node.texts(space, "builders", "thread_one").len(), node.rooms(space, "builders").len()),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_message_to_a_session_that_stopped_is_kept_and_not_delivered_n121() {
+    let (node, space, coder, tester) = talking();
+    let id = tester.id.clone();
+    node.write(move |batch| batch.stop_session(space, &id, "done"));
+    let opening = node.message(space, &coder, "m1", Said::Say("do it")).thread("thread_one").to(&tester);
+    assert!(matches!(node.tell(space, opening.work("work_1")), SendOutcome::Stored { .. }));
+    let aside = node.message(space, &coder, "m2", Said::Say("psst")).room(&tester);
+    assert!(matches!(node.send_to(space, node.identity.node(), aside), SendOutcome::Stored { .. }));
+    assert!(node.waiting(space, &tester).is_empty());
+    let thread = node.thread_row(space, "builders", "thread_one").unwrap();
+    assert_eq!((thread.message_count, thread.open_work_count), (1, 1), "whoever is gone ends nothing, N-53");
+    assert_eq!(node.room(space, &coder, &tester).unwrap().message_count, 1);
 }
 
 #[test]

@@ -9,14 +9,23 @@ use std::sync::{
     mpsc,
 };
 
-use muster_protocol::{control::Role, ids::SpaceId, network::ChannelName};
+use muster_protocol::{
+    control::{ControlState, Role},
+    ids::SpaceId,
+    network::{ChannelName, Kind, WorkState},
+    operation::Operation,
+};
 use muster_storage::{
-    Changes, Disk, Listener, NotTaken, SendOutcome, StoreError,
+    Changes, Disk, Listener, NotTaken, Prepared, SendOutcome, StoreError,
     crash::{CrashDisk, Fault},
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{Node, Session, options};
+use support::{
+    Node, START_MS, Session, options,
+    recount::{assert_counts, by_node},
+    talk::{Message, Said},
+};
 
 /// How many histories are cut; each is cut several times.
 const SEEDS: u64 = 80;
@@ -191,6 +200,123 @@ fn what_a_peer_sent_is_whole_after_a_power_cut() {
         assert_eq!(ada.thread(space, "builders", "thread_one").len(), 20);
         is_whole(&ada, space);
     }
+}
+
+/// What a peer sends to one of ours: work in a thread and in a room, of which four messages are rejected.
+fn from_a_peer(
+    bob: &Node,
+    space: SpaceId,
+    tester: &Session,
+    coder: &Session,
+    to: &Node,
+) -> Vec<Vec<Operation>> {
+    let sent = |message: Message| {
+        let alone = message.0.container.as_ref().is_some_and(|place| place.direct_id().is_some());
+        let outcome = match alone {
+            true => bob.send_to(space, to.identity.node(), message),
+            false => bob.tell(space, message),
+        };
+        assert!(matches!(outcome, SendOutcome::Stored { .. }), "{outcome:?}");
+    };
+    let said = |id: &str, said| bob.message(space, tester, id, said);
+    let expired = (START_MS / 1000) as i64;
+    bob.resolve(space, to.identity.node(), tester, coder);
+    for turn in 0..2 {
+        let id = |name: &str| format!("{name}{turn}");
+        let (thread, room) = (format!("work_thread-{turn}"), format!("work_room-{turn}"));
+        sent(said(&id("g"), Said::Greet));
+        sent(said(&id("a"), Said::Say("do it")).thread("thread_one").to(coder).work(&thread));
+        sent(said(&id("b"), Said::Say("do it")).room(coder).work(&room));
+        sent(said(&id("c"), Said::Say("late")).thread("thread_one").to(coder).work(&thread).expires(expired));
+        sent(said(&id("d"), Said::Say("late")).room(coder).work(&room).expires(expired));
+        sent(said(&id("e"), Said::Trace(WorkState::Working)).thread("thread_one").to(coder).work(&thread));
+        sent(said(&id("f"), Said::Trace(WorkState::Completed)).room(coder).work(&room));
+    }
+    let pair = bob.pair_space(space, to.identity.node());
+    vec![bob.operations(space), bob.all_logs(pair).concat()]
+}
+
+#[test]
+fn a_power_cut_tears_no_room_no_work_and_no_answer_n51_n91() {
+    let disk = CrashDisk::new();
+    let ada = Node::open(Disk::Backend(Box::new(disk.clone())), 1, 1).unwrap();
+    let (space, bob) = (ada.found(), Node::new(2));
+    bob.join(&ada, space, Role::Member);
+    let coder = ada.session(space, "coder", "builders");
+    let tester = bob.session(space, "tester", "builders");
+    bob.now_ms.set(ada.now_ms.get());
+    let (me, other) = (ada.identity.node(), bob.identity.node());
+    let logs = from_a_peer(&bob, space, &tester, &coder, &ada);
+    let pair = bob.pair_space(space, me);
+    drop(ada);
+    let start = disk.image();
+    let mut torn = 0;
+    for seed in 0..30 {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let mut disk = start.image();
+        let mut number = 0;
+        let mut answered: Vec<String> = Vec::new();
+        for _ in 0..3 {
+            let node = Node::open(Disk::Backend(Box::new(disk.clone())), 1, 1).unwrap();
+            node.now_ms.set(START_MS + 200_000 + 100_000 * number);
+            disk.fail_after(dice.random_range(0..160), Fault::Output);
+            loop {
+                number += 1;
+                let work = format!("work_own-{number}");
+                let id = format!("own-{number}");
+                let opening = node.message(space, &coder, &id, Said::Say("do it")).room(&tester).work(&work);
+                let (envelope, (reply, replied)) = (opening.signed(&node.identity), mpsc::channel());
+                let log = &logs[dice.random_range(0..2)];
+                let piece = log[..dice.random_range(0..=log.len())].to_vec();
+                let control = ControlState::pair(&node.store.control(space).unwrap(), me, other);
+                let control = if log[0].header().space == space {
+                    node.store.control(space).unwrap()
+                } else {
+                    Arc::new(control)
+                };
+                let into = log[0].header().space;
+                let ops: Vec<_> = piece.into_iter().map(|op| Prepared::new(op, &control)).collect();
+                let write = move |batch: &mut muster_storage::Batch<'_>| {
+                    batch.begin_pair(space, other)?;
+                    batch.append_remote(into, ops, 0)?;
+                    batch.send(space, Some(other), &envelope, envelope.to_json().unwrap())
+                };
+                let taken = node.store.write(node.tick(), write, move |outcome| reply.send(outcome).unwrap());
+                match taken.ok().and_then(|()| replied.recv().ok()) {
+                    Some(SendOutcome::Stored { .. }) => answered.push(work),
+                    Some(other) => panic!("seed {seed}: {other:?}"),
+                    None => break,
+                }
+            }
+            torn += 1;
+            disk.power_cut(|| dice.next_u64());
+            disk = disk.image();
+            let node = Node::open(Disk::Backend(Box::new(disk.clone())), 1, 1).unwrap();
+            assert_counts(&node, space, by_node(vec![me, other]));
+            for work in &answered {
+                assert_eq!(node.state(space, work), Some(WorkState::Submitted), "seed {seed}: {work}");
+            }
+            drop(node);
+            disk = disk.image();
+        }
+        let node = Node::open(Disk::Backend(Box::new(disk)), 1, 1).unwrap();
+        node.now_ms.set(START_MS + 100_000_000);
+        for log in &logs {
+            node.take_from(other, log[0].header().space, log.clone());
+        }
+        assert_counts(&node, space, by_node(vec![me, other]));
+        let room = node.room(space, &coder, &tester).unwrap();
+        let rows = [node.thread(space, "builders", "thread_one"), node.in_room(space, &room)];
+        for (rows, about) in rows.iter().zip([["c0", "c1"], ["d0", "d1"]]) {
+            let receipts = rows.iter().filter(|row| row.local && row.envelope.kind == Kind::Receipt);
+            let mut said: Vec<_> =
+                receipts.map(|row| row.envelope.reply_to.clone().unwrap().as_str().to_owned()).collect();
+            said.sort();
+            assert_eq!(said, about, "seed {seed}: each was answered, and once");
+        }
+        assert_eq!(node.heights(pair).len(), 2);
+    }
+    assert!(torn > 60);
 }
 
 struct Failures(Arc<AtomicU32>);

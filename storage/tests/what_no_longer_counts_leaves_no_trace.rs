@@ -8,10 +8,15 @@ use muster_protocol::{
     cbor::Bytes,
     control::{Entry, Role, RoleSet},
     ids::SpaceId,
-    network::ChannelName,
+    network::{ChannelName, WorkState},
 };
 use muster_storage::SendOutcome;
-use support::{Node, Session, link::exchange};
+use support::{
+    Node, Session,
+    link::exchange,
+    recount::{assert_counts, by_node},
+    talk::Said,
+};
 
 /// A home, a member whose messages above the first the home never saw, and a third who saw them all.
 fn cut() -> (Node, Node, Node, SpaceId, Session) {
@@ -203,4 +208,93 @@ fn of_two_messages_with_one_id_the_first_in_peoples_order_counts_everywhere() {
     other.take(space, first);
     assert_eq!(other.texts(space, "builders", "thread_two"), ["the earlier one"]);
     assert_eq!(ada.picture(space), other.picture(space));
+}
+
+/// Counts everything on each node from its messages.
+fn are_counted(nodes: &[&Node], space: SpaceId) {
+    let known: Vec<_> = nodes.iter().map(|node| node.identity.node()).collect();
+    nodes.iter().for_each(|node| assert_counts(node, space, by_node(known.clone())));
+}
+
+#[test]
+fn work_stands_as_if_what_is_void_had_never_been_said_n47() {
+    let (ada, bob, eve, space, tester) = cut();
+    let scout = eve.session(space, "scout", "builders");
+    let coder = ada.session(space, "coder", "builders");
+    bob.now_ms.set(eve.now_ms.get());
+    // Seen by the home: eve gives bob work, he takes it up. Not seen: he ends it, and opens some of his own.
+    let opening = eve.message(space, &scout, "e1", Said::Say("do it")).thread("thread_work").to(&tester);
+    eve.tell(space, opening.work("work_eve"));
+    eve.give(&bob, space);
+    let trace = |id: &str, state| bob.message(space, &tester, id, Said::Trace(state)).thread("thread_work");
+    bob.tell(space, trace("b2", WorkState::NeedsInput).to(&scout).work("work_eve"));
+    bob.give(&ada, space);
+    eve.give(&ada, space);
+    bob.tell(space, trace("b3", WorkState::Completed).to(&scout).work("work_eve"));
+    let own = bob.message(space, &tester, "b4", Said::Say("do this")).thread("thread_own").to(&scout);
+    bob.tell(space, own.work("work_bob"));
+    bob.tell(space, bob.message(space, &tester, "b5", Said::Greet));
+    bob.give(&eve, space);
+    assert_eq!(eve.state(space, "work_eve"), Some(WorkState::Completed));
+    assert_eq!(eve.state(space, "work_bob"), Some(WorkState::Submitted));
+    // On what bob said, others went on.
+    let on =
+        eve.message(space, &scout, "e2", Said::Trace(WorkState::Working)).thread("thread_own").to(&tester);
+    eve.tell(space, on.work("work_bob"));
+    are_counted(&[&eve, &bob, &ada], space);
+    let waiting = eve.waiting(space, &scout).len();
+
+    ada.remove(space, &bob);
+    eve.give(&ada, space);
+    for node in [&eve, &bob] {
+        node.learn_control(&ada, space);
+        ada.give(node, space);
+        eve.give(node, space);
+    }
+    for node in [&ada, &eve, &bob] {
+        assert_eq!(node.state(space, "work_eve"), Some(WorkState::NeedsInput), "open again");
+        assert_eq!(node.work(space, "work_bob"), None, "never opened");
+        assert_eq!(node.picture(space), ada.picture(space));
+    }
+    are_counted(&[&eve, &bob, &ada], space);
+    assert_eq!(eve.waiting(space, &scout).len(), waiting - 2, "end and opening leave the inbox");
+    let eve = eve.reopened();
+    assert_eq!(eve.picture(space), ada.picture(space));
+    // The id is free again.
+    let opening = ada.message(space, &coder, "a1", Said::Say("mine")).thread("thread_ada").to(&scout);
+    assert!(matches!(ada.tell(space, opening.work("work_bob")), SendOutcome::Stored { .. }));
+    assert_eq!(ada.work(space, "work_bob").unwrap().opened_by, coder.peer);
+}
+
+#[test]
+fn an_earlier_copy_of_an_opening_takes_its_place_and_its_work_n83() {
+    let (ada, bob, eve, space, tester) = cut();
+    let coder = ada.session(space, "coder", "builders");
+    let twin = Node::again(2, 20);
+    twin.learn(&ada, space);
+    twin.now_ms.set(bob.now_ms.get() - 30_000);
+    let said = |node: &Node, thread: &str| {
+        let opening = node.message(space, &tester, "again", Said::Say(thread)).thread(thread).to(&coder);
+        assert!(matches!(node.tell(space, opening.work("work_1")), SendOutcome::Stored { .. }));
+    };
+    said(&twin, "thread_twin");
+    said(&bob, "thread_bob");
+    let trace = bob.message(space, &tester, "on", Said::Trace(WorkState::Working)).thread("thread_bob");
+    bob.tell(space, trace.to(&coder).work("work_1"));
+    let guest = Node::new(4);
+    guest.join(&ada, space, Role::Guest);
+    for node in [&eve, &guest] {
+        node.now_ms.set(ada.now_ms.get().max(bob.now_ms.get()));
+    }
+    eve.take(space, twin.operations(space));
+    eve.take(space, bob.operations(space));
+    guest.take(space, bob.operations(space));
+    assert_eq!(guest.work(space, "work_1").unwrap().container.id(), "thread_bob");
+    guest.take(space, twin.operations(space));
+    for node in [&eve, &guest] {
+        let work = node.work(space, "work_1").unwrap();
+        assert_eq!((work.container.id(), work.state), ("thread_twin", WorkState::Submitted));
+        assert_eq!(node.picture(space), eve.picture(space));
+    }
+    are_counted(&[&ada, &bob, &eve, &guest], space);
 }

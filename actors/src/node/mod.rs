@@ -11,32 +11,29 @@ mod talk;
 use std::{future::Future, path::PathBuf, sync::Arc};
 
 use muster_protocol::{
-    content::Room,
     identity::{Identity, NodeId},
     ids::{SpaceId, WorkspaceId},
     network::ChannelName,
 };
 use muster_storage::{BackupError, Batch, Store, StoreError, WorkspaceRow};
-use ractor::{Actor, ActorRef, RpcReplyPort, rpc::CallResult};
-use tokio::sync::{broadcast, oneshot, watch};
+use ractor::{Actor, ActorRef};
+use tokio::sync::{broadcast, watch};
 
 use crate::{
-    channel::ChannelMessage,
-    compose::Place,
     context::{ActiveSession, Context, lock},
     counters::NetworkCounters,
-    direct_room::DirectRoomMessage,
     error::{StartError, Unavailable},
     ports::{Events, Ports},
     presence::{PresenceEvent, PresenceMessage},
     root::NodeSupervisor,
+    session::Phase,
     settings::Settings,
     supervisor::CALL,
-    workspaces::{WorkspaceMessage, WorkspacesMessage},
 };
 
 pub use membership::Invite;
 pub use peers::{ConnectionRow, PeerRow, PresenceState};
+pub use talk::is_agent_name;
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +82,7 @@ impl Node {
         if self.root.stop_and_wait(None, CALL).await.is_err() {
             tracing::warn!("the actors did not end in time");
         }
+        self.context.ports.programs.shutdown().await;
         self.context.store.close();
     }
 
@@ -156,6 +154,18 @@ impl Node {
         addresses.into_iter().map(|address| format!("{address}/p2p/{}", self.id())).collect()
     }
 
+    /// How a session with a program stands; `None` for one without, or one whose program has ended for good.
+    pub fn session_phase(&self, workspace: WorkspaceId, session: &str) -> Option<Phase> {
+        let space = self.context.space(workspace)?;
+        lock(&self.context.programs).get(&(space, session.to_owned())).map(|entry| entry.phase)
+    }
+
+    /// Sessions whose program runs (N-124).
+    pub fn sessions_served(&self) -> u64 {
+        let programs = lock(&self.context.programs);
+        programs.values().filter(|entry| entry.phase == Phase::Serving).count() as u64
+    }
+
     /// Counters of the Network door since start.
     pub fn counters(&self) -> NetworkCounters {
         self.context.counters.all()
@@ -179,20 +189,14 @@ impl Node {
 
     // ---- asking actors and the writer -------------------------------------------------------------
 
-    /// Runs `work` to its end also when the caller stops waiting (N-87), holding a permit meanwhile.
+    /// See [`Context::carry_out`].
     async fn carry_out<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Unavailable> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let permit = self.context.permits.clone().try_acquire_owned().map_err(|_| Unavailable::Busy)?;
-        let work = ractor::concurrency::spawn(async move {
-            let result = work.await;
-            drop(permit);
-            result
-        });
-        work.await.map_err(|_| Unavailable::Stopping)?
+        self.context.carry_out(work).await
     }
 
     /// Writes through the writer thread and waits for the commit.
@@ -200,92 +204,12 @@ impl Node {
         &self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Unavailable> {
-        let (reply, durable) = oneshot::channel();
-        // Whoever asked may have stopped waiting; it is durable all the same.
-        self.context.store.write(self.context.wall_ms(), work, move |result| drop(reply.send(result)))?;
-        durable.await.map_err(|_| Unavailable::Storage)
-    }
-
-    async fn ask_channel<T, E>(
-        &self,
-        workspace: WorkspaceId,
-        channel: &ChannelName,
-        message: impl FnOnce(RpcReplyPort<Result<T, E>>) -> ChannelMessage,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Unavailable> + Send + 'static,
-    {
-        let space = self.context.space(workspace).ok_or(Unavailable::Stopping)?;
-        let known = lock(&self.context.channels).get(&(space, channel.clone())).cloned();
-        let actor = match known {
-            Some(actor) => actor,
-            None => {
-                let start = |reply| WorkspaceMessage::Channel(channel.clone(), reply);
-                self.started(space, workspace, start).await?
-            }
-        };
-        ask(&actor, message).await
-    }
-
-    async fn ask_direct_room<T, E>(
-        &self,
-        place: &Place,
-        room: Room,
-        message: impl FnOnce(RpcReplyPort<Result<T, E>>) -> DirectRoomMessage,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Unavailable> + Send + 'static,
-    {
-        let known = lock(&self.context.rooms).get(&(place.space, room.id.clone())).cloned();
-        let actor = match known {
-            Some(actor) => actor,
-            None => {
-                let start = |reply| WorkspaceMessage::DirectRoom(Box::new(room), reply);
-                self.started(place.space, place.workspace, start).await?
-            }
-        };
-        ask(&actor, message).await
-    }
-
-    /// Has an actor of a workspace started.
-    async fn started<A: Send + 'static>(
-        &self,
-        space: SpaceId,
-        workspace: WorkspaceId,
-        message: impl FnOnce(RpcReplyPort<A>) -> WorkspaceMessage,
-    ) -> Result<A, Unavailable> {
-        let workspaces = lock(&self.context.fronts).workspaces.clone().ok_or(Unavailable::Stopping)?;
-        let start = |reply| WorkspacesMessage::Workspace(space, workspace, message(reply));
-        match workspaces.call(start, CALL).await {
-            Ok(CallResult::Success(actor)) => Ok(actor),
-            Ok(CallResult::Timeout) => Err(Unavailable::Timeout),
-            Ok(CallResult::SenderError) | Err(_) => Err(Unavailable::Stopping),
-        }
+        self.context.write(work).await
     }
 
     fn workspace_row(&self, space: SpaceId) -> Result<Option<WorkspaceRow>, Unavailable> {
         let Some(control) = self.context.store.control(space) else { return Ok(None) };
         Ok(self.context.store.view()?.workspace(&control.genesis().workspace.to_string())?)
-    }
-}
-
-/// Asks the actor of a channel or room.
-async fn ask<M, T, E>(
-    actor: &ActorRef<M>,
-    message: impl FnOnce(RpcReplyPort<Result<T, E>>) -> M,
-) -> Result<T, E>
-where
-    M: ractor::Message,
-    T: Send + 'static,
-    E: From<Unavailable> + Send + 'static,
-{
-    match actor.call(message, CALL).await {
-        Ok(CallResult::Success(result)) => result,
-        Ok(CallResult::Timeout) => Err(Unavailable::Timeout.into()),
-        // The actor or the store went away before it answered.
-        Ok(CallResult::SenderError) | Err(_) => Err(Unavailable::Busy.into()),
     }
 }
 
@@ -295,8 +219,12 @@ fn load_sessions(context: &Context) -> Result<(), StoreError> {
     let mut sessions = lock(&context.sessions);
     for workspace in view.workspaces()? {
         for session in view.active_sessions(&workspace)? {
-            let active =
-                ActiveSession { channel: session.channel, peer: session.peer, agent: session.agent_name };
+            let active = ActiveSession {
+                channel: session.channel,
+                peer: session.peer,
+                agent: session.agent_name,
+                provider: session.provider,
+            };
             sessions.insert((workspace.space, session.id), active);
         }
     }

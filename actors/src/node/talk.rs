@@ -1,18 +1,18 @@
 //! Agents, channels, sessions, and what sessions say.
 
 use muster_protocol::{
-    content::{PURPOSE_BYTES_MAX, Room},
-    ids::{SpaceId, WorkspaceId},
+    content::PURPOSE_BYTES_MAX,
+    ids::WorkspaceId,
     limits,
-    network::{Capability, ChannelName, Pair, PeerName, Surface},
+    network::{Capability, ChannelName, Pair, PeerName},
 };
 use muster_storage::{AgentRow, RoomRow, SessionRow, SessionState};
 
 use super::Node;
 use crate::{
     channel::ChannelMessage,
-    compose::{Place, SendRequest, Sent},
-    context::lock,
+    compose::{SendRequest, Sent},
+    context::{NO_PROVIDER, lock},
     direct_room::{DirectRoomMessage, read_room},
     error::{
         CreateChannelError, RegisterAgentError, ResolveRoomError, SendError, StartSessionError,
@@ -33,7 +33,7 @@ impl Node {
         if !is_agent_name(&name) {
             return Err(RegisterAgentError::Name);
         }
-        if provider != "none" {
+        if provider != NO_PROVIDER && !self.context.ports.programs.knows(&provider) {
             return Err(RegisterAgentError::Provider(provider));
         }
         let mut documents: Vec<Capability> = Vec::new();
@@ -92,8 +92,10 @@ impl Node {
         }
         let node = self.clone();
         self.carry_out(async move {
-            node.ask_channel(workspace, &channel, |reply| ChannelMessage::Create { purpose, agents, reply })
-                .await
+            let sessions = node.context.prepare_sessions(workspace, &channel, &agents).await;
+            let sessions = sessions.map_err(|error| CreateChannelError::of_session(error, &agents))?;
+            let create = |reply| ChannelMessage::Create { purpose, sessions, reply };
+            node.context.ask_channel(workspace, &channel, create).await
         })
         .await
     }
@@ -111,7 +113,10 @@ impl Node {
         }
         let (node, agent) = (self.clone(), agent.trim().to_owned());
         self.carry_out(async move {
-            node.ask_channel(workspace, &channel, |reply| ChannelMessage::Start { agent, reply }).await
+            let sessions = node.context.prepare_sessions(workspace, &channel, &[agent]).await?;
+            node.context
+                .ask_channel(workspace, &channel, |reply| ChannelMessage::Start { sessions, reply })
+                .await
         })
         .await
     }
@@ -128,49 +133,14 @@ impl Node {
         let (node, id) = (self.clone(), session.id);
         self.carry_out(async move {
             let stop = |reply| ChannelMessage::Stop { session: id, reply };
-            node.ask_channel(workspace, &session.channel, stop).await
+            node.context.ask_channel(workspace, &session.channel, stop).await
         })
         .await
     }
 
     /// Sends a message as a session of this node. `Ok` means durable here, and on its way to all members.
     pub async fn send(&self, workspace: WorkspaceId, request: SendRequest) -> Result<Sent, SendError> {
-        if !self.context.settings.network.enabled {
-            return Err(SendError::Disabled);
-        }
-        let space = self.context.space(workspace).ok_or(SendError::UnknownWorkspace)?;
-        let session = request.session_id.trim();
-        if session.is_empty() {
-            return Err(SendError::Missing("session_id"));
-        }
-        let active = lock(&self.context.sessions).contains_key(&(space, session.to_owned()));
-        if !active {
-            let view = self.context.store.view()?;
-            let row = view.workspace(&workspace.to_string())?.ok_or(SendError::UnknownWorkspace)?;
-            view.session(&row, session)?.ok_or(SendError::UnknownSession)?;
-        }
-        let missing =
-            [("channel", request.channel.trim().is_empty()), ("kind", request.kind.trim().is_empty())];
-        if let Some((name, _)) = missing.into_iter().find(|(_, missing)| *missing) {
-            return Err(SendError::Missing(name));
-        }
-        let channel = ChannelName::parse(&request.channel)
-            .map_err(|cause| muster_protocol::network::Refusal::BadName { member: "channel", cause })?;
-        let (node, place) = (self.clone(), self.place(workspace, space, channel));
-        self.carry_out(async move {
-            match room_of(&place, &request) {
-                Some(room) => {
-                    let send = |reply| DirectRoomMessage::Send(Box::new(request), reply);
-                    node.ask_direct_room(&place, room, send).await
-                }
-                // What names no room is refused there, or is for everybody.
-                None => {
-                    let send = |reply| ChannelMessage::Send(Box::new(request), reply);
-                    node.ask_channel(workspace, &place.name, send).await
-                }
-            }
-        })
-        .await
+        self.context.send(workspace, request).await
     }
 
     /// The direct room of a session of this node and a peer that is visible in the session's channel, opened if
@@ -186,7 +156,7 @@ impl Node {
             return Err(ResolveRoomError::Disabled);
         }
         let space = self.context.space(workspace).ok_or(ResolveRoomError::UnknownWorkspace)?;
-        let place = self.place(workspace, space, channel);
+        let place = self.context.place(workspace, space, channel);
         let me = place.sender(session_id).ok_or(ResolveRoomError::NotInChannel)?;
         let other = place.node_of(&peer).ok_or(ResolveRoomError::TargetNotVisible)?;
         let pair = Pair::of(&me, &peer).map_err(|_| ResolveRoomError::SamePeer)?;
@@ -194,31 +164,21 @@ impl Node {
         let row = match read_room(&place, &room)? {
             Some(row) => row,
             None => {
-                let node = self.clone();
-                self.carry_out(async move {
-                    node.ask_direct_room(&place, room, |reply| DirectRoomMessage::Resolve(other, reply)).await
-                })
-                .await?
+                let context = self.context.clone();
+                let resolve = async move {
+                    let resolve = |reply| DirectRoomMessage::Resolve(other, reply);
+                    context.ask_direct_room(&place, room, resolve).await
+                };
+                self.context.carry_out(resolve).await?
             }
         };
         self.context.counters.resolved();
         Ok(row)
     }
-
-    fn place(&self, workspace: WorkspaceId, space: SpaceId, name: ChannelName) -> Place {
-        Place { context: self.context.clone(), space, workspace, name }
-    }
 }
 
-/// The room that a request is for, when it says so and names its two peers.
-fn room_of(place: &Place, request: &SendRequest) -> Option<Room> {
-    let direct = request.surface.as_deref().map(str::trim) == Some(Surface::Direct.as_str());
-    let to = PeerName::parse(request.to.as_deref().filter(|_| direct)?).ok()?;
-    place.room(Pair::of(&place.sender(&request.session_id)?, &to).ok()?)
-}
-
-/// `^[a-z0-9][a-z0-9._-]{0,63}$` (`contracts/node.yaml`).
-fn is_agent_name(name: &str) -> bool {
+/// Whether an agent, or a provider, may be called so: `^[a-z0-9][a-z0-9._-]{0,63}$` (`contracts/node.yaml`).
+pub fn is_agent_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     (1..=64).contains(&bytes.len())

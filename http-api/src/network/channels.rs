@@ -140,7 +140,13 @@ fn detail(doors: &Doors, scope: &Scope, name: &ChannelName) -> Result<NetworkCha
     Ok(NetworkChannelDetail {
         summary: summary(doors, scope, row, &sessions, &peers),
         kind_counts,
-        sessions: sessions.into_iter().map(|session| Session::of(session, &scope.id())).collect(),
+        sessions: sessions
+            .into_iter()
+            .map(|session| {
+                let phase = doors.node.session_phase(scope.workspace.id, &session.id);
+                Session::of(session, phase, &scope.id())
+            })
+            .collect(),
         peers: peers.into_iter().map(|peer| NetworkPeer::of(peer, &scope.id())).collect(),
     })
 }

@@ -77,6 +77,16 @@ table! {
     SESSION_UNKNOWN = "network_session_unknown", "network.session", Error,
         "The session is not a peer here",
         "No session of this node has that id in this workspace, or it is not in that channel.";
+    PROVIDER_AUTH_FAILED = "network_provider_auth_failed", "network.session", Error,
+        "A provider refused its credentials",
+        "The program behind the agent ended with status 77, which says that it may not do its work. Mend what it logs in \
+         with; its `[providers.…]` table in muster.toml is where its variables are set. The node's log has what it wrote.",
+        try "muster config show";
+    PROGRAM_NOT_STARTED = "network_program_not_started", "network.session", Error,
+        "The program behind an agent does not start",
+        "The settings name no such provider, the program cannot be started, or it ended at once. The text says which; the \
+         node's log has what the program wrote. No session of the call stays.",
+        try "muster config show";
     TARGET_UNREACHABLE = "network_target_unreachable", "network.send", Error,
         "The target is not visible in the channel",
         "Directed messages need a target that is present now; nothing is queued for those who are away.";

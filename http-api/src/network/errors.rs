@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use muster_actors::{CreateChannelError, ResolveRoomError, SendError, Unavailable};
+use muster_actors::{CreateChannelError, ProgramError, ResolveRoomError, SendError, Unavailable};
 use muster_protocol::network::{Refusal, WorkRefusal, secrets};
 use muster_storage::StoreError;
 use utoipa::{
@@ -223,10 +223,25 @@ impl From<CreateChannelError> for Failure {
             E::UnknownWorkspace => Self::unknown_workspace(),
             E::NotAllowed => Self::new(StatusCode::FORBIDDEN, &codes::WRITE_FORBIDDEN, error),
             E::TooMany => Self::unavailable(error),
+            E::Program(error) => error.into(),
             E::Purpose | E::NoAgents | E::BlankAgent | E::RepeatedAgent(_) | E::UnknownAgent(_) => {
                 Self::invalid(error)
             }
         }
+    }
+}
+
+impl From<ProgramError> for Failure {
+    fn from(error: ProgramError) -> Self {
+        let (status, entry) = match error {
+            ProgramError::Credentials { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, &codes::PROVIDER_AUTH_FAILED)
+            }
+            ProgramError::UnknownProvider { .. } | ProgramError::NotStarted { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, &codes::PROGRAM_NOT_STARTED)
+            }
+        };
+        Self::new(status, entry, error)
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn read(State(doors): State<Doors>) -> Result<Json<NetworkStatu
 /// is added up; no message is read.
 fn standing(doors: &Doors) -> Result<Counters, Failure> {
     let view = doors.node.store().view()?;
-    let mut now = Counters::default();
+    let mut now = Counters { delivery_workers: doors.node.sessions_served(), ..Counters::default() };
     for workspace in view.workspaces()? {
         let peers = doors.node.peers(workspace.id, None)?;
         let local = peers.iter().filter(|peer| peer.local).count() as u64;

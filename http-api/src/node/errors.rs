@@ -122,6 +122,9 @@ rows! {
         "This is a fault of the node or its disk. Its log has the cause.";
     BUSY = SERVICE_UNAVAILABLE "busy" "The node has too much to do"
         "Try again in a moment.";
+    PROGRAM_NOT_STARTED = SERVICE_UNAVAILABLE "program_not_started" "The program behind the agent does not start"
+        "The settings name no such provider, the program cannot be started, ended at once, or its credentials were refused. \
+         The detail says which; the node's log has what the program wrote." try "muster config show";
     STOPPING = SERVICE_UNAVAILABLE "stopping" "The node is stopping"
         "Start it again." try "muster up";
     TIMEOUT = SERVICE_UNAVAILABLE "timeout" "It took too long"
@@ -304,6 +307,7 @@ impl From<StartSessionError> for Problem {
             E::NotAllowed => NOT_ALLOWED.with(error),
             E::Name(_) => INVALID.with(error),
             E::TooMany => TOO_MANY.with(error),
+            E::Program(error) => PROGRAM_NOT_STARTED.with(error),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Sessions of this node: agents at work in a channel.
 
 use axum::{Json, extract::State, http::StatusCode};
+use muster_actors::Phase;
 use muster_protocol::network::ChannelName;
-use muster_storage::{SessionRow, SessionState};
+use muster_storage::SessionRow;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     Doors, Time,
     input::{InPath, JsonBody},
+    network::schemas::words::SessionState,
 };
 
 #[derive(Serialize, ToSchema)]
@@ -23,9 +25,17 @@ pub(super) struct NodeSession {
     channel: String,
     /// The peer it is in its channel (N-5).
     peer_id: String,
+    /// starting, active, stopping or stopped (N-120).
     state: &'static str,
     /// Envelopes in its inbox.
     waiting: u64,
+    /// Whether its program works on an envelope.
+    busy: bool,
+    /// What went wrong with its program, and has not been well since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    /// How often its program had to be started again after a failure.
+    restarts: u64,
     created_at: Time,
     updated_at: Time,
 }
@@ -35,19 +45,19 @@ pub(super) struct NodeSessions {
     sessions: Vec<NodeSession>,
 }
 
-impl From<SessionRow> for NodeSession {
-    fn from(row: SessionRow) -> Self {
+impl NodeSession {
+    fn of(row: SessionRow, phase: Option<Phase>) -> Self {
         Self {
+            state: SessionState::of(row.state, phase).as_str(),
             id: row.id,
             agent_name: row.agent_name,
             provider: row.provider,
             channel: row.channel.to_string(),
             peer_id: row.peer.to_string(),
-            state: match row.state {
-                SessionState::Active => "active",
-                SessionState::Stopped => "stopped",
-            },
             waiting: row.waiting,
+            busy: row.busy,
+            failure: row.failure.map(|failure| format!("{}: {}", failure.kind, failure.summary)),
+            restarts: row.restarts,
             created_at: Time::from_ms(row.created_ms),
             updated_at: Time::from_ms(row.updated_ms),
         }
@@ -68,9 +78,11 @@ pub(super) async fn list(
 ) -> Result<Json<NodeSessions>, Problem> {
     let view = doors.node.store().view()?;
     let workspace = find(&view, &path.workspace_id)?;
-    Ok(Json(NodeSessions {
-        sessions: view.sessions(&workspace)?.into_iter().map(NodeSession::from).collect(),
-    }))
+    let sessions = view.sessions(&workspace)?.into_iter().map(|row| {
+        let phase = doors.node.session_phase(workspace.id, &row.id);
+        NodeSession::of(row, phase)
+    });
+    Ok(Json(NodeSessions { sessions: sessions.collect() }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -95,7 +107,8 @@ pub(super) async fn start(
     let channel = ChannelName::parse(&request.channel)
         .map_err(|fault| Problem::invalid(format!("`channel`: {fault}")))?;
     let row = doors.node.start_session(workspace, request.agent_name.trim(), channel).await?;
-    Ok((StatusCode::CREATED, Json(row.into())))
+    let phase = doors.node.session_phase(workspace, &row.id);
+    Ok((StatusCode::CREATED, Json(NodeSession::of(row, phase))))
 }
 
 #[derive(Deserialize, IntoParams)]

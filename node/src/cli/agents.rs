@@ -48,10 +48,10 @@ pub(super) async fn session(node: &NodeClient, args: SessionArgs, output: Output
 }
 
 fn session_table(answer: &Value) -> String {
-    let columns = ["id", "agent_name", "channel", "peer_id", "state"];
+    let columns = ["id", "agent_name", "channel", "peer_id", "state", "waiting", "failure"];
     let rows = items(answer, "sessions").iter().map(|one| columns.map(|name| field(one, name)).to_vec());
     table(
-        &["id", "agent", "channel", "peer", "state"],
+        &["id", "agent", "channel", "peer", "state", "waiting", "failure"],
         rows.collect(),
         "no sessions: start one with `muster session start AGENT CHANNEL`",
     )

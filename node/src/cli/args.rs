@@ -249,7 +249,7 @@ pub(super) enum AgentCommand {
         workspace: WorkspaceArg,
         /// a-z, 0-9, dot, underscore and dash; at most 64.
         name: String,
-        /// What runs it; with none, its inbox waits for whoever reads it.
+        /// What runs it: a [providers.NAME] of muster.toml; with none, its inbox waits for whoever reads it.
         #[arg(long, default_value = "none")]
         provider: String,
         /// Something it can do; repeat for more. The outcome is the summary when left out.

@@ -60,7 +60,12 @@ pub(super) fn config_table(config: &Config) -> String {
             row.key.help.to_owned(),
         ]
     });
-    table(&["key", "value", "from", "meaning"], rows.collect(), "")
+    let providers = config.settings.providers.iter().map(|(name, provider)| {
+        let value = provider.command.join(" ");
+        let help = "The program of agents with this provider; only the file names such.";
+        vec![format!("providers.{name}.command"), value, "file".to_owned(), help.to_owned()]
+    });
+    table(&["key", "value", "from", "meaning"], rows.chain(providers).collect(), "")
 }
 
 fn value_text(value: &toml::Value) -> String {
@@ -83,5 +88,20 @@ pub(super) fn config_json(config: &Config) -> Value {
             "help": row.key.help,
         })
     });
-    Value::Array(rows.collect())
+    // What is in `env` may be a secret: its names are shown, never its values.
+    let providers = config.settings.providers.iter().map(|(name, provider)| {
+        json!({
+            "key": format!("providers.{name}"),
+            "value": {
+                "command": provider.command,
+                "env": provider.env.keys().collect::<Vec<_>>(),
+                "working_dir": provider.working_dir,
+            },
+            "type": "provider",
+            "origin": "file",
+            "variable": null,
+            "help": "The program of agents with this provider.",
+        })
+    });
+    Value::Array(rows.chain(providers).collect())
 }

@@ -10,9 +10,11 @@
 //! ```
 //!
 //! [`KEYS`] is the one list of them. A new key is a row there and a field in [`Settings`]; if the two
-//! ever differ, nothing starts, and the tests say so first.
+//! ever differ, nothing starts, and the tests say so first. Programs behind sessions stand in the file alone,
+//! in tables `[providers.NAME]`: see [`Provider`].
 
 mod kind;
+mod providers;
 mod settings;
 mod table;
 
@@ -24,7 +26,7 @@ use std::{
 };
 
 pub use kind::Kind;
-pub use settings::{Http, Log, LogFormat, Mesh, Network, Node, Settings, Storage};
+pub use settings::{Http, Log, LogFormat, Mesh, Network, Node, Provider, Settings, Storage};
 pub use table::{KEYS, Key};
 
 /// Variables that start with `MUSTER_` and are no settings: the flags `--data` and `--config`.
@@ -151,6 +153,19 @@ pub enum ConfigError {
         /// What to write instead.
         expected: String,
     },
+    /// A provider that cannot be used.
+    #[error(
+        "{origin} describes the provider `{name}`, but {why}; write [providers.{name}] with command = \
+         [\"program\", \"argument\"] and, if need be, env = {{ NAME = \"value\" }} and working_dir = \"folder\""
+    )]
+    Provider {
+        /// Where it stands.
+        origin: Origin,
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The HTTP doors would be open to other machines, without encryption.
     #[error(
         "http.listen is {0}, which other machines can reach, and this program does not encrypt HTTP: keys and \
@@ -178,8 +193,13 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         let value = value.map_err(|why| refused(key, &key.default_text(), why, Origin::Default))?;
         found.insert(key.name, (value, Origin::Default));
     }
+    let mut providers = BTreeMap::new();
     if let Some((path, named)) = &sources.file {
-        for (name, value) in read_file(path, *named)? {
+        let mut table = read_file(path, *named)?;
+        providers = providers::take(&mut table, path)?;
+        let mut leaves = Vec::new();
+        flatten("", table, &mut leaves);
+        for (name, value) in leaves {
             let origin = Origin::File(path.clone());
             let key = known(&name, &origin)?;
             let value = key
@@ -201,7 +221,8 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         let value = key.kind.from_text(text).map_err(|why| refused(key, text, why, Origin::Flag))?;
         found.insert(key.name, (value, Origin::Flag));
     }
-    let settings = nested(&found).try_into().map_err(ConfigError::Table)?;
+    let mut settings: Settings = nested(&found).try_into().map_err(ConfigError::Table)?;
+    settings.providers = providers;
     let rows = KEYS.iter().filter_map(|key| {
         let (value, origin) = found.remove(key.name)?;
         Some(Row { key, value, origin })
@@ -222,22 +243,18 @@ fn known(name: &str, origin: &Origin) -> Result<&'static Key, ConfigError> {
     })
 }
 
-/// The leaves of the file, as dotted names.
-fn read_file(path: &Path, named: Named) -> Result<Vec<(String, toml::Value)>, ConfigError> {
+fn read_file(path: &Path, named: Named) -> Result<toml::Table, ConfigError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(cause) if named == Named::ByRule && cause.kind() == io::ErrorKind::NotFound => {
-            return Ok(Vec::new());
+            return Ok(toml::Table::new());
         }
         Err(cause) => return Err(ConfigError::Read { path: path.to_owned(), cause }),
     };
-    let table: toml::Table =
-        text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
-    let mut leaves = Vec::new();
-    flatten("", table, &mut leaves);
-    Ok(leaves)
+    text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })
 }
 
+/// The leaves of the file, as dotted names.
 fn flatten(prefix: &str, table: toml::Table, leaves: &mut Vec<(String, toml::Value)>) {
     for (name, value) in table {
         let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };

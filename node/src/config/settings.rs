@@ -1,6 +1,6 @@
 //! The settings as the program reads them. Every value was checked when it was read.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use libp2p::Multiaddr;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -18,6 +18,22 @@ pub struct Settings {
     pub network: Network,
     pub log: Log,
     pub storage: Storage,
+    /// The tables `[providers.NAME]`, which stand in the file alone.
+    #[serde(skip)]
+    pub providers: BTreeMap<String, Provider>,
+}
+
+/// A table `[providers.NAME]`: a program behind the sessions of agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// Variables of its environment, besides the few it always has.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where it works; where the node was started when absent.
+    pub working_dir: Option<PathBuf>,
 }
 
 impl Settings {

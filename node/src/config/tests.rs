@@ -172,3 +172,42 @@ fn http_beyond_loopback_needs_an_explicit_word() {
         with(&[("http.listen", "0.0.0.0:7117"), ("http.insecure_expose", "true")]).refuse_exposure().is_ok()
     );
 }
+
+#[test]
+fn a_provider_is_a_command_an_environment_and_a_folder() {
+    let (_folder, file) = file(
+        "[network]\nqueue_depth = 2\n[providers.echo]\ncommand = [\"/bin/echo-agent\", \"--polite\"]\n\
+         env = { TONE = \"warm\" }\nworking_dir = \"/tmp\"\n[providers.\"v1.2\"]\ncommand = [\"x\"]\n",
+    );
+    let config = load(&Sources { file, ..Sources::default() }).unwrap();
+    assert_eq!(config.settings.network.queue_depth, 2);
+    let echo = &config.settings.providers["echo"];
+    assert_eq!(echo.command, ["/bin/echo-agent", "--polite"]);
+    assert_eq!(echo.env["TONE"], "warm");
+    assert_eq!(echo.working_dir.as_deref(), Some(Path::new("/tmp")));
+    assert_eq!(config.settings.providers["v1.2"].command, ["x"]);
+}
+
+#[test]
+fn a_provider_that_cannot_be_used_is_told_with_what_to_write() {
+    for (text, why) in [
+        ("[providers.none]\ncommand = [\"x\"]", "no program"),
+        ("[providers.Big]\ncommand = [\"x\"]", "1 to 64"),
+        ("[providers.echo]", "missing field `command`"),
+        ("[providers.echo]\ncommand = []", "name a program"),
+        ("[providers.echo]\ncommand = [\" \"]", "name a program"),
+        ("[providers.echo]\ncommand = \"echo hi\"", "expected a sequence"),
+        ("[providers.echo]\ncommand = [\"x\"]\nshell = true", "unknown field `shell`"),
+        ("[providers.echo]\ncommand = [\"x\"]\nenv = { MUSTER_SESSION_ID = \"x\" }", "MUSTER_"),
+        ("[providers.echo]\ncommand = [\"x\"]\nenv = { \"A=B\" = \"x\" }", "no environment"),
+        ("[providers]\necho = 5", "expected struct"),
+        ("providers = 5", "a table of its own"),
+    ] {
+        let (_folder, file) = file(text);
+        let error = load(&Sources { file, ..Sources::default() }).unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains("command = ["), "{text}: {error}");
+    }
+    // Only the file names providers.
+    let flags = flags(&[("providers.echo.command", "x")]);
+    assert!(matches!(load(&Sources { flags, ..Sources::default() }), Err(ConfigError::Unknown { .. })));
+}

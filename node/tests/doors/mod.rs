@@ -105,6 +105,13 @@ impl Node {
         self.child.wait().await.unwrap()
     }
 
+    /// The same, and gives back its folder.
+    pub async fn terminate_in_place(mut self) -> tempfile::TempDir {
+        self.signal("TERM").await;
+        self.child.wait().await.unwrap();
+        self.home
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the process is not waited for yet")

@@ -1,10 +1,11 @@
 //! What the people of a world said, what their nodes told them, and what was wrong with it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use muster_actors::SendRequest;
 use muster_protocol::ids::WorkspaceId;
 
 /// What a person was told about a message.
@@ -19,22 +20,47 @@ pub enum Told {
 }
 
 /// A message as its sender meant it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Said {
     /// The node.
     pub node: usize,
-    /// Its channel.
-    pub channel: String,
-    /// Its thread.
-    pub thread: String,
-    /// Whom it addresses.
-    pub to: Option<String>,
-    /// What it answers, in the same thread.
-    pub reply_to: Option<String>,
-    /// Its text.
-    pub text: String,
+    /// What the node was asked to send, but for the session.
+    pub request: SendRequest,
     /// What its sender was told.
     pub told: Told,
+}
+
+impl Said {
+    /// The one peer it is for: what stands in a thread is for everybody, whomever it addresses.
+    pub fn only_for(&self) -> Option<&str> {
+        self.request.to.as_deref().filter(|_| self.request.thread_id.is_none())
+    }
+}
+
+/// A piece of work as whoever opens it means it.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    /// Its id; others may mean another work by it.
+    pub work: String,
+    /// Its channel.
+    pub channel: String,
+    /// Its thread, when it is not in a room.
+    pub thread: Option<String>,
+    /// Who opens it.
+    pub opener: String,
+    /// Who is to do it.
+    pub target: String,
+}
+
+/// A direct room that a person was shown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resolved {
+    /// Its channel.
+    pub channel: String,
+    /// Its id.
+    pub room: String,
+    /// Its two peers, in their order.
+    pub peers: [String; 2],
 }
 
 /// A session that a person was told of.
@@ -48,7 +74,7 @@ pub struct Session {
     pub peer: String,
     /// Its channel.
     pub channel: String,
-    /// The newest place of its channel's timeline when it was known to have started.
+    /// The number of its node's newest event when it was known to have started.
     pub since: u64,
 }
 
@@ -61,6 +87,8 @@ struct Book {
     ticket: Option<String>,
     said: BTreeMap<Key, Said>,
     sessions: Vec<Session>,
+    errands: Vec<Errand>,
+    resolved: BTreeSet<Resolved>,
     violations: Vec<String>,
     calm: bool,
 }
@@ -122,6 +150,26 @@ impl Ledger {
         if let Some(said) = self.book().said.get_mut(key) {
             said.told = Told::Refused;
         }
+    }
+
+    /// Somebody is about to open a work.
+    pub fn give(&self, errand: Errand) {
+        self.book().errands.push(errand);
+    }
+
+    /// The works of a channel, in the order in which they were given.
+    pub fn errands(&self, channel: &str) -> Vec<Errand> {
+        self.book().errands.iter().filter(|errand| errand.channel == channel).cloned().collect()
+    }
+
+    /// A node showed a direct room.
+    pub fn resolved(&self, room: Resolved) {
+        self.book().resolved.insert(room);
+    }
+
+    /// All direct rooms that were shown.
+    pub fn rooms(&self) -> BTreeSet<Resolved> {
+        self.book().resolved.clone()
     }
 
     /// A session is known.

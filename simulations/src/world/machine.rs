@@ -8,7 +8,7 @@ use std::{
 
 use muster_actors::{
     NetworkSettings, Node, Settings,
-    ports::{Clock, Entropy, Ports},
+    ports::{Clock, Entropy, NoPrograms, Ports},
 };
 use muster_protocol::{
     identity::{Identity, NodeId},
@@ -145,7 +145,7 @@ impl Machine {
         };
         let clock = Arc::new(SimClock::new(self.shared.beginning, offset_ms));
         let (network, events) = self.shared.mesh.start(self.id(), &address(self.index));
-        let ports = Ports { clock, entropy, network: Arc::new(network) };
+        let ports = Ports { clock, entropy, network: Arc::new(network), programs: Arc::new(NoPrograms) };
         let settings = Settings {
             name: format!("node {}", self.index),
             network: NetworkSettings {

@@ -1,4 +1,4 @@
-//! A reader at every node: pages through timelines and events while they grow, as an agent would that
+//! A reader at every node: pages through timelines, rooms and events while they grow, as an agent would that
 //! polls. It must meet everything exactly once, in an order that never changes, also across crashes.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 use muster_actors::{Node, ports::Clock};
 use muster_protocol::network::ChannelName;
-use muster_storage::{MessageRow, StoreError, View, WorkspaceRow};
+use muster_storage::{EventRow, MessagePage, MessageRow, StoreError, View, WorkspaceRow};
 use rand::RngExt;
 
 use super::{
@@ -22,6 +22,8 @@ use crate::dice;
 const PAUSE_MS_MAX: u64 = 3_000;
 /// Largest page.
 const PAGE_MAX: usize = 40;
+/// One in so many pages looks into the rooms as well: they can only be read whole.
+const ROOMS_EVERY: u32 = 8;
 
 /// A message as it was read: sender, id, author and thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +48,31 @@ impl Read {
 
 #[derive(Default)]
 struct Book {
-    /// By channel, in the order of sequences, which begin at 1.
+    /// By channel or direct room, in the order of sequences, which begin at 1.
     timelines: BTreeMap<String, Vec<Read>>,
     known: BTreeSet<Key>,
     /// In the order of numbers, which begin at 1.
     events: Vec<String>,
+}
+
+impl Book {
+    /// Notes what follows on what was read of a channel or room.
+    fn read(&mut self, place: &str, rows: Places, wrong: &mut Vec<String>) {
+        let read = self.timelines.get(place).map_or(0, Vec::len) as u64;
+        for (next, (sequence, row)) in (read + 1..).zip(rows) {
+            let Some(row) = row else {
+                return wrong.push(format!("{place} {sequence} is void, though nothing was taken back"));
+            };
+            let read = Read::of(&row);
+            if sequence != next {
+                wrong.push(format!("{place} has nothing at {next}, but something at {sequence}"));
+            }
+            if !self.known.insert(read.key.clone()) {
+                wrong.push(format!("{:?} was read twice, again at {place} {sequence}", read.key));
+            }
+            self.timelines.entry(place.to_owned()).or_default().push(read);
+        }
+    }
 }
 
 /// All that was ever read at one node.
@@ -84,10 +106,9 @@ impl Seen {
         let Some(row) = row(machine, view)? else { return Ok(wrong) };
         let book = self.book();
         let mut stored = BTreeMap::new();
-        for channel in view.channels(&row)? {
-            let places = view.timeline(&row, &channel.name, 0, usize::MAX)?;
-            let reads: Vec<_> = places.iter().map(|(_, row)| row.as_ref().map(Read::of)).collect();
-            let before = book.timelines.get(channel.name.as_str()).map_or(&[][..], Vec::as_slice);
+        let mut compare = |place: &str, rows: &Places| {
+            let reads: Vec<_> = rows.iter().map(|(_, row)| row.as_ref().map(Read::of)).collect();
+            let before = book.timelines.get(place).map_or(&[][..], Vec::as_slice);
             for (at, before) in before.iter().enumerate() {
                 let now = reads.get(at).and_then(Option::as_ref);
                 if now != Some(before) {
@@ -95,19 +116,31 @@ impl Seen {
                     wrong.push(format!("{before:?} stood at {sequence}, where {now:?} is after a restart"));
                 }
             }
-            for ((sequence, _), read) in places.iter().zip(reads) {
+            for ((sequence, _), read) in rows.iter().zip(reads) {
                 stored.extend(read.map(|read| (read.key, *sequence)));
             }
+        };
+        for channel in view.channels(&row)? {
+            compare(channel.name.as_str(), &view.timeline(&row, &channel.name, 0, usize::MAX)?);
+            for (room, rows) in rooms(view, &row, &channel.name)? {
+                compare(&room, &rows);
+            }
         }
+        let events = view.events(0, usize::MAX)?;
+        // What stands neither in a thread nor in a room is found among the events alone.
+        let aside: BTreeSet<_> =
+            events.iter().filter(|event| event.data["kind"] == "whois").map(key_of).collect();
         for (key, said) in machine.shared().ledger.said() {
             let Told::Taken(sequence) = said.told else { continue };
             let found = stored.get(&key).copied();
-            if said.node == machine.index() && (found.is_none() || sequence.is_some() && found != sequence) {
+            let aside = found.is_none() && aside.contains(&key);
+            let lost = found.is_none() || sequence.is_some() && found != sequence;
+            if said.node == machine.index() && lost && !aside {
                 wrong.push(format!("{key:?} was acknowledged at {sequence:?} and is at {found:?}"));
             }
         }
-        let events = view.events(0, book.events.len())?;
-        let events: Vec<_> = events.iter().map(|event| format!("{} {}", event.kind, event.data)).collect();
+        let events = events.iter().take(book.events.len());
+        let events: Vec<_> = events.map(|event| format!("{} {}", event.kind, event.data)).collect();
         if events != book.events {
             wrong.push("events that were read have changed".to_owned());
         }
@@ -115,7 +148,13 @@ impl Seen {
     }
 
     /// Reads on.
-    fn page(&self, machine: &Machine, node: &Node, limit: usize) -> Result<Vec<String>, StoreError> {
+    fn page(
+        &self,
+        machine: &Machine,
+        node: &Node,
+        limit: usize,
+        into_rooms: bool,
+    ) -> Result<Vec<String>, StoreError> {
         let view = node.store().view()?;
         let mut wrong = Vec::new();
         let mut book = self.book();
@@ -131,23 +170,47 @@ impl Seen {
             let channel = super::person::channel(index);
             let Ok(name) = ChannelName::parse(&channel) else { continue };
             let read = book.timelines.get(&channel).map_or(0, Vec::len) as u64;
-            for (place, (sequence, row)) in (read + 1..).zip(view.timeline(&row, &name, read, limit)?) {
-                let Some(row) = row else {
-                    wrong.push(format!("{channel} {sequence} is void, though nothing was taken back"));
-                    return Ok(wrong);
-                };
-                let read = Read::of(&row);
-                if sequence != place {
-                    wrong.push(format!("{channel} has nothing at {place}, but something at {sequence}"));
+            book.read(&channel, view.timeline(&row, &name, read, limit)?, &mut wrong);
+            if !into_rooms {
+                continue;
+            }
+            for (room, rows) in rooms(&view, &row, &name)? {
+                let read = book.timelines.get(&room).map_or(0, Vec::len);
+                let before = rows.iter().take(read).map(|(_, row)| row.as_ref().map(Read::of));
+                if !before.eq(book.timelines.get(&room).into_iter().flatten().cloned().map(Some)) {
+                    wrong.push(format!("what was read in {room} has changed"));
                 }
-                if !book.known.insert(read.key.clone()) {
-                    wrong.push(format!("{:?} was read twice, again at {channel} {sequence}", read.key));
-                }
-                book.timelines.entry(channel.clone()).or_default().push(read);
+                book.read(&room, rows.into_iter().skip(read).collect(), &mut wrong);
             }
         }
         Ok(wrong)
     }
+}
+
+/// Rows of a channel or room, by their sequence.
+type Places = Vec<(u64, Option<MessageRow>)>;
+
+/// The direct rooms of a channel, each in the order of its sequences.
+fn rooms(
+    view: &View,
+    row: &WorkspaceRow,
+    channel: &ChannelName,
+) -> Result<Vec<(String, Places)>, StoreError> {
+    let page = MessagePage { limit: usize::MAX, ..MessagePage::default() };
+    let mut rooms = Vec::new();
+    for room in view.rooms(row, channel, None, None, usize::MAX)?.unwrap_or_default() {
+        let messages = view.room_messages(row, channel, &room.direct_id, &page)?.unwrap_or_default();
+        let mut places: Places = messages.into_iter().map(|row| (row.sequence, Some(row))).collect();
+        places.sort_by_key(|(sequence, _)| *sequence);
+        rooms.push((room.direct_id.as_str().to_owned(), places));
+    }
+    Ok(rooms)
+}
+
+/// Sender and id of the message that an event tells of.
+pub fn key_of(event: &EventRow) -> Key {
+    let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
+    (text("peer_from"), text("message_id"))
 }
 
 /// The workspace at a node.
@@ -168,7 +231,8 @@ pub(super) fn read(machine: &Arc<Machine>) {
             let pause = Duration::from_millis(dice.random_range(1..PAUSE_MS_MAX));
             machine.shared().clock().sleep(pause).await;
             let Some(node) = machine.node().filter(|_| machine.boot() == boot) else { return };
-            match machine.seen.page(&machine, &node, dice.random_range(1..PAGE_MAX)) {
+            let (limit, into_rooms) = (dice.random_range(1..PAGE_MAX), dice.random_ratio(1, ROOMS_EVERY));
+            match machine.seen.page(&machine, &node, limit, into_rooms) {
                 Ok(wrong) => wrong.iter().for_each(|what| machine.wrong(what)),
                 Err(_) if machine.is_failing() => return,
                 Err(error) => machine.wrong(&format!("its store cannot be read: {error}")),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use muster_protocol::{
     cbor::Bytes,
     ids::StreamId,
-    network::{Container, Envelope, WorkMessage, WorkRecord, work},
+    network::{Container, Envelope, WorkId, WorkMessage, WorkRecord, work},
     operation::Operation,
 };
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
@@ -21,9 +21,10 @@ use crate::{
     inbox::inbox_row_of,
     rows::{
         self, At, ChannelRecord, InboxRecord, MessageRecord, SessionRecord, ThreadRecord, TimelineRow,
-        WorkRow, WorkStep,
+        WorkRow,
     },
     tables::{self, Rank},
+    work::WorkOrders,
 };
 
 #[derive(Deserialize_tuple)]
@@ -89,7 +90,7 @@ struct Waiting {
 }
 
 /// Messages about work, by space and work.
-type Works = BTreeMap<(u32, String), Vec<(Rank, At, WorkMessage)>>;
+type Works = BTreeMap<(u32, WorkId), Vec<(Rank, At, WorkMessage)>>;
 
 pub(super) fn to_v2(txn: &WriteTransaction) -> Result<(), StoreError> {
     each(txn, tables::CHANNELS, |_, old: Channel| {
@@ -239,7 +240,7 @@ fn conversations(txn: &WriteTransaction) -> Result<Works, StoreError> {
                 }
             }
             if let Some(message) = WorkMessage::of(&envelope).ok().flatten() {
-                let of = (u32::from_be_bytes(number), message.work_id.as_str().to_owned());
+                let of = (u32::from_be_bytes(number), message.work_id.clone());
                 works.entry(of).or_default().push((rank, row.at, message));
             }
         }
@@ -254,20 +255,24 @@ fn decide(txn: &WriteTransaction, all: Works) -> Result<(), StoreError> {
     let mut open: BTreeMap<(u32, String, String), u64> = BTreeMap::new();
     for ((number, id), mut messages) in all {
         messages.sort_by_key(|(rank, _, _)| *rank);
-        let mut stands: Option<WorkRecord> = None;
+        let (orders, mut stands) = (WorkOrders::new(number, &id), None::<WorkRecord>);
         for (rank, at, message) in messages {
+            for of in orders.entered_by(&message) {
+                steps.insert(&tables::order_key(of, &rank), rows::write(&at).as_slice())?;
+            }
             if let Ok(work::WorkChange::Opened(after) | work::WorkChange::Moved(after)) =
                 work::decide(stands.as_ref(), &message)
             {
+                let key = tables::order_key(orders.changes, &rank);
+                steps.insert(&key, rows::write(&WorkRow::of(&after)).as_slice())?;
                 stands = Some(after);
             }
-            let step = WorkStep { at, after: stands.as_ref().map(WorkRow::of).into_iter().collect() };
-            let key = tables::order_key(tables::work_of(number, &id), &rank);
-            steps.insert(&key, rows::write(&step).as_slice())?;
         }
         let Some(record) = stands else { continue };
-        works
-            .insert(&tables::work_key(number, &id, number), rows::write(&WorkRow::of(&record)).as_slice())?;
+        works.insert(
+            &tables::work_key(number, id.as_str(), number),
+            rows::write(&WorkRow::of(&record)).as_slice(),
+        )?;
         if !record.state.is_terminal() {
             let of = (number, record.channel.as_str().to_owned(), record.container.id().to_owned());
             *open.entry(of).or_default() += 1;

@@ -81,7 +81,10 @@ fn perform(ends: &mut [End<'_>; 2], me: usize, now_ms: u64, outputs: Vec<Output>
                 let mut report = if control {
                     ends[me].node.write(move |batch| batch.append_control(space, ops))
                 } else {
-                    ends[me].node.take(space, ops)
+                    {
+                        let other = ends[1 - me].node.identity.node();
+                        ends[me].node.take_from(other, space, ops)
+                    }
                 };
                 report.bytes = bytes;
                 stored(ends, me, now_ms, report);
@@ -107,4 +110,13 @@ fn stored(ends: &mut [End<'_>; 2], me: usize, now_ms: u64, report: Report) {
     let (space, heights, control) = (report.space, report.heights.clone(), report.control_grew);
     feed(ends, me, now_ms, Input::Stored(report));
     feed(ends, me, now_ms, Input::Committed { space, heights: &heights, control });
+    // What arrived may have been answered by the store itself, here or in the other space of the two.
+    let (node, other) = (ends[me].node, ends[1 - me].node.identity.node());
+    let workspace = node.store.paired_in(space, other).unwrap_or(space);
+    for space in [workspace, node.pair_space(workspace, other)] {
+        let heights: Vec<Height> = node.heights(space);
+        let own: Vec<_> =
+            heights.into_iter().filter(|height| height.author == node.identity.node()).collect();
+        feed(ends, me, now_ms, Input::Committed { space, heights: &own, control: false });
+    }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod link;
+pub(crate) mod recount;
+pub(crate) mod talk;
 
 use std::{
     cell::Cell,
@@ -14,8 +16,8 @@ use muster_protocol::{
     cbor::{Bytes, Bytes16},
     clock::Hlc,
     content::ChannelOpened,
-    control::{Entry, Genesis, InviteCreated, MemberRemoved, Role},
-    identity::Identity,
+    control::{ControlState, Entry, Genesis, InviteCreated, MemberRemoved, Role},
+    identity::{Identity, NodeId},
     ids::{LogId, OpId, SpaceId, StreamId, WorkspaceId},
     network::{
         Body, ChannelName, Container, Envelope, Kind, MessageId, PeerName, ThreadId, WorkspaceRef, proof,
@@ -40,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) now_ms: Cell<u64>,
     /// Different for each session and invite.
     next: Cell<u8>,
+    /// Where a store in memory is.
+    disk: Option<CrashDisk>,
     _blobs: tempfile::TempDir,
 }
 
@@ -69,14 +73,28 @@ impl Node {
 
     /// A node with a new store in memory, and dice of its own: two of one seed are two lives of one node.
     pub(crate) fn again(seed: u8, fresh: u8) -> Self {
-        Self::open(Disk::Backend(Box::new(CrashDisk::new())), seed, fresh).expect("a new store opens")
+        let disk = CrashDisk::new();
+        let node = Self::open(Disk::Backend(Box::new(disk.clone())), seed, fresh);
+        Self { disk: Some(disk), ..node.expect("a new store opens") }
+    }
+
+    /// Closes a store in memory and opens it again.
+    pub(crate) fn reopened(self) -> Self {
+        let disk = self.disk.clone().expect("a store in memory");
+        let (identity, now_ms, next) = (self.identity.clone(), self.now_ms.clone(), self.next.clone());
+        drop(self);
+        let blobs = tempfile::tempdir().unwrap();
+        let backend = Disk::Backend(Box::new(disk.clone()));
+        let store = Store::open(backend, identity.clone(), &options(blobs.path(), 99));
+        Self { identity, store: store.unwrap(), now_ms, next, disk: Some(disk), _blobs: blobs }
     }
 
     pub(crate) fn open(disk: Disk, seed: u8, fresh: u8) -> Result<Self, OpenError> {
         let blobs = tempfile::tempdir().unwrap();
         let identity = Arc::new(Identity::from_seed([seed; 32]));
         let store = Store::open(disk, identity.clone(), &options(blobs.path(), fresh))?;
-        Ok(Self { identity, store, now_ms: Cell::new(START_MS), next: Cell::new(0), _blobs: blobs })
+        let (now_ms, next) = (Cell::new(START_MS), Cell::new(0));
+        Ok(Self { identity, store, now_ms, next, disk: None, _blobs: blobs })
     }
 
     /// Writes and waits for the reply.
@@ -324,6 +342,18 @@ impl Node {
         self.write(move |batch| batch.append_remote(space, ops, 0))
     }
 
+    /// The same of a space that may be the pair space with node `other`, and new here.
+    pub(crate) fn take_from(&self, other: NodeId, space: SpaceId, ops: Vec<Operation>) -> Report {
+        let Some(workspace) = self.store.paired_in(space, other) else { return self.take(space, ops) };
+        let control = self.store.control(workspace).unwrap();
+        let control = ControlState::pair(&control, self.identity.node(), other);
+        let ops = ops.into_iter().map(|op| Prepared::new(op, &control)).collect();
+        self.write(move |batch| {
+            batch.begin_pair(workspace, other)?;
+            batch.append_remote(space, ops, 0)
+        })
+    }
+
     pub(crate) fn heights(&self, space: SpaceId) -> Vec<Height> {
         SyncView::new(&self.store).unwrap().heights(space).unwrap()
     }
@@ -369,12 +399,28 @@ impl Node {
             picture += &format!("{channel:#?}\n");
             for thread in view.threads(&workspace, &channel.name, None, 10_000).unwrap().unwrap() {
                 picture += &format!("{thread:#?}\n");
-                for row in self.thread(space, channel.name.as_str(), thread.thread_id.as_str()) {
-                    picture += &format!("{} {} {:?}\n", row.at_ms, row.author, row.envelope);
-                }
+                self.tell_messages(
+                    space,
+                    &self.thread(space, channel.name.as_str(), thread.thread_id.as_str()),
+                    &mut picture,
+                );
+            }
+            for room in view.rooms(&workspace, &channel.name, None, None, 10_000).unwrap().unwrap() {
+                picture += &format!("{room:#?}\n");
+                self.tell_messages(space, &self.in_room(space, &room), &mut picture);
             }
         }
         picture
+    }
+
+    /// Messages, and how the work that they are about stands.
+    fn tell_messages(&self, space: SpaceId, rows: &[MessageRow], picture: &mut String) {
+        for row in rows {
+            *picture += &format!("{} {} {:?}\n", row.at_ms, row.author, row.envelope);
+            if let Some(work) = &row.envelope.work_id {
+                *picture += &format!("{:?}\n", self.work(space, work.as_str()));
+            }
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Sessions: running or finished agent processes (N-120).
 //!
-//! A node that runs no agent processes fills what it knows; the parts about processes, sandboxes and
-//! health are here because they belong to the contract's answer.
+//! A node fills what it knows; the parts about sandboxes and health are here because they belong to the
+//! contract's answer.
 
+use muster_actors::Phase;
+use muster_protocol::limits;
 use muster_storage::SessionRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -61,10 +63,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// A stored session of `workspace`.
-    pub(crate) fn of(row: SessionRow, workspace: &str) -> Self {
-        let state = row.state.into();
+    /// A stored session of `workspace`; `phase` is how its program stands, if it has one.
+    pub(crate) fn of(row: SessionRow, phase: Option<Phase>, workspace: &str) -> Self {
+        let state = SessionState::of(row.state, phase);
         let stop_reason = row.stop_reason.as_deref().and_then(StopReason::from_word);
+        let badge = badge(state, &row);
         Self {
             id: row.id,
             name: None,
@@ -77,14 +80,18 @@ impl Session {
             channel: Some(row.channel.to_string()),
             r#type: SessionType::User,
             state,
-            badge: badge(state),
-            attachable: state == SessionState::Active,
+            badge,
+            attachable: state == SessionState::Active && row.failure.is_none(),
             attached_to: None,
             attach_expires_at: None,
             // What is none of the contract's words is told as a detail.
             stop_detail: row.stop_reason.filter(|_| stop_reason.is_none()),
             stop_reason,
-            failure: None,
+            failure: row.failure.map(|failure| SessionFailure {
+                kind: failure.kind,
+                summary: Some(failure.summary),
+                crash_bundle_path: None,
+            }),
             acp_session_id: None,
             acp_caps: None,
             activity: None,
@@ -97,12 +104,19 @@ impl Session {
     }
 }
 
-/// A session without a program behind it does nothing by itself: when it is active it is idle.
-fn badge(state: SessionState) -> &'static str {
-    match state {
-        SessionState::Active => "idle",
-        SessionState::Starting | SessionState::Stopping => "running",
-        SessionState::Stopped => "stopped",
+/// A session without a program behind it does nothing by itself: when it is active it is idle. One with a
+/// program is running while it works on an envelope.
+fn badge(state: SessionState, row: &SessionRow) -> &'static str {
+    match (state, &row.failure) {
+        (SessionState::Stopped, _) => "stopped",
+        (SessionState::Starting | SessionState::Stopping, _) => "running",
+        (SessionState::Active, Some(failure)) if failure.kind == "provider_auth_failure" => {
+            "waiting-for-auth"
+        }
+        (SessionState::Active, Some(failure)) if failure.in_a_row >= limits::PROGRAM_FAILURES_MAX => "failed",
+        (SessionState::Active, Some(_)) => "unhealthy",
+        (SessionState::Active, None) if row.busy => "running",
+        (SessionState::Active, None) => "idle",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Closed lists of words.
 
-use muster_actors::PresenceState as Presence;
+use muster_actors::{Phase, PresenceState as Presence};
 use muster_protocol::network as domain;
 use muster_storage::SessionState as Life;
 use serde::Serialize;
@@ -116,11 +116,25 @@ pub enum SessionState {
     Stopped,
 }
 
-impl From<Life> for SessionState {
-    fn from(state: Life) -> Self {
-        match state {
-            Life::Active => Self::Active,
-            Life::Stopped => Self::Stopped,
+impl SessionState {
+    /// As it is stored, and as its program stands, if it has one: that starts after the one and ends after the
+    /// other (N-120).
+    pub(crate) fn of(state: Life, phase: Option<Phase>) -> Self {
+        match (state, phase) {
+            (Life::Active, Some(Phase::Starting)) => Self::Starting,
+            (Life::Active, Some(Phase::Stopping)) | (Life::Stopped, Some(_)) => Self::Stopping,
+            (Life::Active, _) => Self::Active,
+            (Life::Stopped, None) => Self::Stopped,
+        }
+    }
+
+    /// The word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Active => "active",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
         }
     }
 }
