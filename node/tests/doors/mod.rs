@@ -101,17 +101,26 @@ impl Node {
 
     /// Tells it to stop, and waits until it has.
     pub async fn terminate(mut self) -> std::process::ExitStatus {
-        let pid = self.child.id().unwrap().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        self.signal("TERM").await;
         self.child.wait().await.unwrap()
     }
 
     /// The same, and gives back its folder.
     pub async fn terminate_in_place(mut self) -> tempfile::TempDir {
-        let pid = self.child.id().unwrap().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        self.signal("TERM").await;
         self.child.wait().await.unwrap();
         self.home
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the process is not waited for yet")
+    }
+
+    /// Sends its process a signal, such as `STOP`.
+    pub async fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.await.unwrap().success());
     }
 
     /// A request with the operator token.
@@ -264,6 +273,12 @@ impl Place {
     pub async fn send(&self, node: &Node, message: &Value) -> Answer {
         node.post(&self.at("send"), message).await
     }
+}
+
+/// Waits a moment between two looks at something that is awaited.
+#[expect(clippy::disallowed_methods, reason = "the program under test runs in real time")]
+pub async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
 /// A member of each item of a list.
