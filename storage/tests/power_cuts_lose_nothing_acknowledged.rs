@@ -329,7 +329,7 @@ impl Listener for Failures {
 }
 
 #[test]
-fn a_full_or_failing_disk_stops_the_store_and_loses_nothing_answered() {
+fn a_full_or_failing_disk_stops_the_store_and_loses_nothing_answered_nor_delivers_what_is_not_stored_n95() {
     for inline in [true, false] {
         for fault in [Fault::Full, Fault::Output] {
             let (start, space, coder) = prepared();
@@ -356,7 +356,14 @@ fn a_full_or_failing_disk_stops_the_store_and_loses_nothing_answered() {
             assert_eq!(failures.load(Ordering::SeqCst), 1, "the node is told once");
             disk.power_cut(|| 0);
             let node = Node::open(Disk::Backend(Box::new(disk.image())), 1, 1).unwrap();
-            assert_eq!(node.thread(space, "builders", "thread_one").len() as u64, answered);
+            let stored = node.thread(space, "builders", "thread_one");
+            assert_eq!(stored.len() as u64, answered);
+            let (view, workspace) = (node.view(), node.workspace(space));
+            let sessions = view.active_sessions(&workspace).unwrap();
+            let tester = sessions.iter().find(|session| session.agent_name == "tester").unwrap();
+            let waiting = view.inbox(&workspace, &tester.id, 0).unwrap();
+            let newest: Vec<_> = stored.into_iter().map(|row| row.envelope).rev().take(3).collect();
+            assert!(waiting.iter().rev().eq(newest.iter()), "the inbox holds what is stored, and no more");
             is_whole(&node, space);
         }
     }
