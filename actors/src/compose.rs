@@ -154,13 +154,27 @@ impl Place {
         let max_age_s = self.context.settings.network.max_replay_age.as_secs() as i64;
         envelope.check_fresh(now_s, max_age_s)?;
         let target = match &envelope.to {
-            Some(to) => Some(self.node_of(to).ok_or(SendError::TargetNotVisible)?),
+            Some(to) => match self.node_of(to) {
+                Some(node) => Some(node),
+                None => Some(self.node_of_retry(&envelope, to)?.ok_or(SendError::TargetNotVisible)?),
+            },
             None => None,
         };
         if envelope.container.is_none() && envelope.to.as_ref() == Some(&envelope.from) {
             return Err(Refusal::from(SurfaceError::SamePeer).into());
         }
         self.sign(envelope, target)
+    }
+
+    /// The node of a peer that is not there now, when what it is sent was sent before: a retry is harmless, and tells
+    /// its sender that all is well (N-83).
+    fn node_of_retry(&self, envelope: &Envelope, to: &PeerName) -> Result<Option<NodeId>, SendError> {
+        if !self.context.store.view()?.was_sent(self.space, &envelope.from, &envelope.id)? {
+            return Ok(None);
+        }
+        let control = self.context.store.control(self.space);
+        let mut nodes = control.iter().flat_map(|control| control.everybody().map(|(node, _)| node));
+        Ok(nodes.find(|node| session::may_speak_as(*node, to)))
     }
 
     /// Signs an envelope whose target is a peer of node `target`, and decides who gets it: what stands in a thread

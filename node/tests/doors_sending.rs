@@ -113,6 +113,21 @@ async fn a_repeated_send_is_one_message_and_other_content_a_conflict_n83() {
 }
 
 #[tokio::test]
+async fn a_retry_is_welcome_though_its_target_left_meanwhile_n81_n83() {
+    let node = Node::start().await;
+    let place = Place::new(&node).await;
+    let aside = but(place.say("once"), json!({ "id": "mine-2", "to": place.reviewer_peer() }));
+    let first = place.send(&node, &aside).await.with(200);
+    let session = format!("/node/v1/workspaces/{}/sessions/{}", place.workspace, place.reviewer);
+    node.delete(&session).await.with(204);
+    assert_eq!(place.send(&node, &aside).await.with(200), first);
+    let other = but(aside.clone(), json!({ "body": { "text": "twice" } }));
+    place.send(&node, &other).await.refuses(409, "network_message_id_conflict");
+    let new = but(aside, json!({ "id": "mine-3" }));
+    place.send(&node, &new).await.refuses(404, "network_target_unreachable");
+}
+
+#[tokio::test]
 async fn an_inbox_shows_what_waits_and_takes_nothing_n97_n98_n101_n102_n103_n104() {
     let node = Node::start_with(&["network.queue_depth=3"]).await;
     let place = Place::new(&node).await;

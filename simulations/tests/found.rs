@@ -1,4 +1,7 @@
 //! Seeds that once failed. What each of them found stands in its name; it must not come back.
+//!
+//! When scenarios change, a seed plays another history. Then put the mistake back for a moment, and look for seeds
+//! that show it again.
 
 use muster_simulations::scenario;
 
@@ -12,5 +15,5 @@ fn finds_nothing(name: &str, seed: u64) {
 #[test]
 fn an_answer_given_after_a_restart_is_later_than_what_it_answers() {
     finds_nothing("crashes", 4);
-    finds_nothing("partitions", 7);
+    finds_nothing("crashes", 11);
 }

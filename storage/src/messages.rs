@@ -42,8 +42,8 @@ pub enum SendOutcome {
     Work(WorkRefusal),
 }
 
-fn sender_key(envelope: &Envelope) -> Short {
-    tables::short(b"sender", envelope.from.as_str())
+pub(crate) fn sender_key(from: &PeerName) -> Short {
+    tables::short(b"sender", from.as_str())
 }
 
 impl Batch<'_> {
@@ -99,7 +99,7 @@ impl Batch<'_> {
         envelope: &Envelope,
     ) -> Result<Option<SendOutcome>, StoreError> {
         let (number, id) = (self.space_number(workspace)?, envelope.id.as_str());
-        let own = tables::copies_range(number, id, true, sender_key(envelope));
+        let own = tables::copies_range(number, id, true, sender_key(&envelope.from));
         if let Some((_, record)) = self.first_message(own)? {
             let same = same_message(&self.envelope_at(record.at)?.0, envelope);
             return Ok(Some(if same { SendOutcome::Repeated } else { SendOutcome::Conflict }));
@@ -126,7 +126,7 @@ impl Batch<'_> {
     ) -> Result<[u8; 93], StoreError> {
         let (number, local) = (self.space_number(self.workspace_of(space))?, header.author == self.me());
         let rank = tables::rank(header);
-        Ok(tables::message_key(number, envelope.id.as_str(), local, sender_key(envelope), &rank))
+        Ok(tables::message_key(number, envelope.id.as_str(), local, sender_key(&envelope.from), &rank))
     }
 
     /// The copy that counts of all that the sender sent under the id of this one, in this space. What it sent to one
@@ -139,7 +139,7 @@ impl Batch<'_> {
     ) -> Result<Option<([u8; 93], MessageRecord)>, StoreError> {
         let (workspace, space) = (self.space_number(self.workspace_of(space))?, self.space_number(space)?);
         let local = header.author == self.me();
-        let range = tables::copies_range(workspace, envelope.id.as_str(), local, sender_key(envelope));
+        let range = tables::copies_range(workspace, envelope.id.as_str(), local, sender_key(&envelope.from));
         for entry in self.messages.range::<&[u8; 93]>(range.start()..=range.end())? {
             let (key, row) = entry?;
             let record: MessageRecord = rows::read(row.value())?;

@@ -2,14 +2,15 @@
 
 use muster_protocol::{
     identity::NodeId,
-    ids::StreamId,
-    network::{ChannelName, DirectId, Envelope, Kind, ThreadId, WorkId},
+    ids::{SpaceId, StreamId},
+    network::{ChannelName, DirectId, Envelope, Kind, MessageId, PeerName, ThreadId, WorkId},
 };
 
 use super::{UnknownCursor, View, WorkspaceRow, network::some};
 use crate::{
     StoreError,
     channels::thread_key,
+    messages::sender_key,
     rows::{self, MessageRecord, TimelineRow},
     tables::{self, Short},
 };
@@ -105,6 +106,13 @@ impl View {
             messages.extend(self.message(stream, entry?.1.value())?);
         }
         Ok(Ok(messages))
+    }
+
+    /// Whether a session of this node sent a message under this id (N-83).
+    pub fn was_sent(&self, workspace: SpaceId, from: &PeerName, id: &MessageId) -> Result<bool, StoreError> {
+        let range = tables::copies_range(self.number(workspace)?, id.as_str(), true, sender_key(from));
+        let messages = self.txn.open_table(tables::MESSAGES)?;
+        Ok(messages.range::<&[u8; 93]>(range.start()..=range.end())?.next().transpose()?.is_some())
     }
 
     /// The place of a message in an order, if it is there.
