@@ -2,7 +2,13 @@
 //! node was killed. Every message is there once, on both nodes, in one order, and the counters say so (N-83).
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests of real processes in real time")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -65,7 +71,11 @@ impl Client {
     }
 
     /// Sends everything, one after the other, much of it again. What it sent, by container.
-    async fn send_all(self, mut dice: Dice) -> (Self, BTreeMap<String, Vec<Value>>) {
+    async fn send_all(
+        self,
+        mut dice: Dice,
+        progress: Arc<AtomicUsize>,
+    ) -> (Self, BTreeMap<String, Vec<Value>>) {
         let mut sent: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for number in 0..SENDS {
             let container = match dice.below(3) {
@@ -76,6 +86,7 @@ impl Client {
             let copies = 1 + dice.below(3) / 2;
             join_all((0..copies).map(|_| self.door.send(&self.workspace, &message))).await;
             sent.entry(container).or_default().push(message);
+            progress.fetch_add(1, Ordering::Relaxed);
             if dice.below(4) == 0 {
                 // Something of before, maybe of before a kill.
                 let of = sent.values().nth(dice.below(sent.len() as u64) as usize).unwrap();
@@ -114,17 +125,18 @@ async fn of_a_thousand_sends_and_their_repetitions_each_is_stored_once_n83_n89()
             });
         }
     }
+    let progress = Arc::new(AtomicUsize::new(0));
     let talks = clients.into_iter().map(|client| {
         let dice = Dice(SEED + client.number as u64);
-        tokio::spawn(client.send_all(dice))
+        tokio::spawn(client.send_all(dice, progress.clone()))
     });
     let talks: Vec<_> = talks.collect();
     let mut dice = Dice(SEED);
-    for _ in 0..KILLS {
-        for home in [&mut ada, &mut bob] {
-            tokio::time::sleep(Duration::from_millis(dice.below(1000))).await;
-            home.kill_and_start().await;
-        }
+    // In the midst of it: each time a seventh of everything is sent, one of the two is killed.
+    for kill in 1..=2 * KILLS {
+        let due = kill * 2 * CLIENTS * SENDS / (2 * KILLS + 1);
+        until_true("enough is sent", || async { progress.load(Ordering::Relaxed) >= due }).await;
+        [&mut ada, &mut bob][kill % 2].kill_and_start().await;
     }
     let mut said: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
     let mut all = Vec::new();
