@@ -4,6 +4,7 @@ use muster_protocol::{
     identity::NodeId,
     ids::{SpaceId, StreamId},
     network::{ChannelName, DirectId, Envelope, Kind, MessageId, PeerName, ThreadId, WorkId},
+    operation::Operation,
 };
 
 use super::{UnknownCursor, View, WorkspaceRow, network::some};
@@ -11,13 +12,15 @@ use crate::{
     StoreError,
     channels::thread_key,
     messages::sender_key,
-    rows::{self, MessageRecord, TimelineRow},
+    rows::{self, TimelineRow},
     tables::{self, Short},
 };
 
 /// A message as this node sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageRow {
+    /// What it is called in its conversation, and as a cursor: its id, unless an earlier message there has the same.
+    pub name: String,
     /// The message.
     pub envelope: Envelope,
     /// Its place in its stream's timeline on this node: dense, from 1, never changed.
@@ -85,27 +88,46 @@ impl View {
         of: Short,
         page: &MessagePage,
     ) -> Result<Result<Vec<MessageRow>, UnknownCursor>, StoreError> {
+        let whole = of;
         let of = tables::filtered(of, page.kind.map(Kind::as_str), page.work.as_ref().map(WorkId::as_str));
         let (mut low, high) = tables::order_range(of).into_inner();
         let order = self.txn.open_table(tables::ORDER)?;
         let mut messages = Vec::new();
         if let Some(before) = &page.before {
-            let Some(cursor) = self.order_of(workspace, of, before)? else { return Ok(Err(UnknownCursor)) };
+            let Some(cursor) = self.place_of(workspace, of, before)? else { return Ok(Err(UnknownCursor)) };
             for entry in order.range::<&[u8; 72]>(&low..&cursor)?.rev().take(page.limit) {
-                messages.extend(self.message(stream, entry?.1.value())?);
+                let (key, sequence) = entry?;
+                messages.extend(self.called(workspace, whole, key.value(), stream, sequence.value())?);
             }
             messages.reverse();
             return Ok(Ok(messages));
         }
         if let Some(after) = &page.after {
-            let Some(cursor) = self.order_of(workspace, of, after)? else { return Ok(Err(UnknownCursor)) };
+            let Some(cursor) = self.place_of(workspace, of, after)? else { return Ok(Err(UnknownCursor)) };
             low = cursor;
         }
         let seen = usize::from(page.after.is_some()); // the cursor itself
         for entry in order.range::<&[u8; 72]>(&low..=&high)?.skip(seen).take(page.limit) {
-            messages.extend(self.message(stream, entry?.1.value())?);
+            let (key, sequence) = entry?;
+            messages.extend(self.called(workspace, whole, key.value(), stream, sequence.value())?);
         }
         Ok(Ok(messages))
+    }
+
+    /// A message by its place in an order of the conversation `whole`, with what it is called there.
+    fn called(
+        &self,
+        workspace: &WorkspaceRow,
+        whole: Short,
+        key: &[u8; 72],
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<MessageRow>, StoreError> {
+        let Some((mut row, op)) = self.message_and_op(stream, sequence)? else { return Ok(None) };
+        let mut place = *key;
+        place[..16].copy_from_slice(&whole);
+        row.name = self.name_of(workspace, &place, row.envelope.id.as_str(), &op)?;
+        Ok(Some(row))
     }
 
     /// Whether a session of this node sent a message under this id (N-83).
@@ -115,32 +137,20 @@ impl View {
         Ok(messages.range::<&[u8; 93]>(range.start()..=range.end())?.next().transpose()?.is_some())
     }
 
-    /// The place of a message in an order, if it is there.
-    fn order_of(
-        &self,
-        workspace: &WorkspaceRow,
-        of: Short,
-        id: &str,
-    ) -> Result<Option<[u8; 72]>, StoreError> {
-        let range = tables::message_range(self.number(workspace.space)?, id);
-        let order = self.txn.open_table(tables::ORDER)?;
-        for entry in self.txn.open_table(tables::MESSAGES)?.range::<&[u8; 93]>(range.start()..=range.end())? {
-            let (key, row) = entry?;
-            let record: MessageRecord = rows::read(row.value())?;
-            let key = tables::order_key(of, &tables::message_rank(key.value()));
-            if record.sequence > 0 && order.get(&key)?.is_some() {
-                return Ok(Some(key));
-            }
-        }
-        Ok(None)
-    }
-
     fn timeline_row(&self, stream: StreamId, sequence: u64) -> Result<Option<TimelineRow>, StoreError> {
         let row = self.txn.open_table(tables::TIMELINE)?.get(&tables::timeline_key(stream, sequence))?;
         row.map(|row| rows::read(row.value())).transpose()
     }
 
     fn message(&self, stream: StreamId, sequence: u64) -> Result<Option<MessageRow>, StoreError> {
+        Ok(self.message_and_op(stream, sequence)?.map(|(row, _)| row))
+    }
+
+    fn message_and_op(
+        &self,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<(MessageRow, Operation)>, StoreError> {
         let Some(row) = self.timeline_row(stream, sequence)? else { return Ok(None) };
         if row.void {
             return Ok(None);
@@ -148,14 +158,16 @@ impl View {
         let op = self.op(row.at)?;
         let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(None) };
         let author = op.header().author;
-        Ok(Some(MessageRow {
+        let row = MessageRow {
+            name: envelope.id.as_str().to_owned(),
             envelope,
             sequence,
             local: author == self.node,
             session_id: some(row.session),
             author,
             at_ms: op.header().hlc.ms(),
-        }))
+        };
+        Ok(Some((row, op)))
     }
 
     /// A channel's timeline as this node stored it, from `after` on: sequence, message or void.

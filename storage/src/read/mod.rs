@@ -3,6 +3,7 @@
 //! A view is a read transaction. It sees exactly one commit's state, never waits for a write, and costs
 //! what it reads: no call here walks a history.
 
+mod cursor;
 mod messages;
 mod network;
 mod node;

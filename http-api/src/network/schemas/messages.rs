@@ -18,7 +18,8 @@ pub struct NetworkMessagesResponse {
 /// One stored message.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NetworkMessage {
-    /// Its id.
+    /// Its id, also as a cursor. When an earlier message of another sender has the same id here, it is followed by
+    /// `~` and a hash.
     pub message_id: String,
     /// Its workspace.
     pub workspace_id: String,
@@ -98,7 +99,7 @@ impl NetworkMessage {
             _ => (None, None),
         };
         Self {
-            message_id: envelope.id.to_string(),
+            message_id: row.name,
             workspace_id: workspace.to_owned(),
             channel: envelope.channel.to_string(),
             surface: container.map(|container| container.surface().into()),
