@@ -262,6 +262,9 @@ impl Store {
     /// in it yet.
     pub fn paired_in(&self, space: SpaceId, other: NodeId) -> Option<SpaceId> {
         let state = self.inner.published.get();
+        if state.controls.contains_key(&space) {
+            return None; // a workspace's own, as most are: no need to look at all of them
+        }
         let mut workspaces = state.controls.keys();
         workspaces.find(|workspace| SpaceId::pair(**workspace, self.inner.node, other) == space).copied()
     }

@@ -391,5 +391,5 @@ fn digest(context: &Context, space: SpaceId) -> Result<[u8; 32], StoreError> {
     use sync::View as _;
     let view = SyncView::new(&context.store)?;
     let height = view.control(space)?.map_or(0, |control| control.height());
-    Ok(sync::digest(height, &view.heights(space)?))
+    Ok(sync::digest(height, &view.held(space)?))
 }

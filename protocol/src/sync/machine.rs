@@ -22,6 +22,11 @@ const VERSION: u16 = 1;
 const OPS_FRAMES_AHEAD: usize = 4;
 /// All heights of a space are told at most this often; a peer that asks more often waits.
 const HEIGHTS_PAUSE_MS: u64 = 250;
+/// So many digests in a row have to differ over equal heights before the newest operations are compared: one that was
+/// made a moment earlier or later differs as well.
+const DOUBTS_MAX: u32 = 2;
+/// Logs whose newest operations are compared at a time, the next ones at the next doubt: an operation may have a mebibyte.
+const HEADS_COMPARED: usize = 16;
 /// A log that was asked for and of which nothing came for this long may be asked for elsewhere.
 const PULL_STALE_MS: u64 = 3_000;
 /// The same peer is asked again only later, and each time twice as much later, so that a peer that cannot

@@ -23,8 +23,8 @@
 //!   digest, both compare a digest of all heights and exchange them whole when it differs. Everything
 //!   above is only faster.
 //! * A log that does not continue ours left it earlier: the peer's version of our newest operations is
-//!   fetched, and the fork's proof sent to whoever holds it. (Equal heights over different operations
-//!   stay unnoticed until one of the two grows.)
+//!   fetched, and the fork's proof sent to whoever holds it. Equal heights over different operations show in
+//!   the digest, which names each log's newest operation; those are fetched then, and prove the fork.
 //!
 //! [`Machine`] is the whole protocol of one link as a state machine without I/O.
 
@@ -36,15 +36,26 @@ pub use frames::{Frame, FrameError, Height, Hello};
 pub use machine::Machine;
 pub use port::{Closed, Input, Output, Report, View};
 
-use crate::ids::hash;
+use crate::ids::{OpId, hash};
+
+/// How much of a log a node holds, and what stands at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// How much.
+    pub height: Height,
+    /// The newest operation; [`OpId::NONE`] of a log that was cut off or is frozen, because who stored more of it
+    /// before holds no less of what counts.
+    pub head: OpId,
+}
 
 /// The digest of a space: equal when two nodes hold the same, and know the same control log.
-pub fn digest(control_height: u64, heights: &[Height]) -> [u8; 32] {
+pub fn digest(control_height: u64, held: &[Held]) -> [u8; 32] {
     let mut bytes = control_height.to_be_bytes().to_vec();
-    for height in heights.iter().filter(|height| height.seq > 0) {
+    for Held { height, head } in held.iter().filter(|held| held.height.seq > 0) {
         bytes.extend_from_slice(height.author.as_bytes());
         bytes.extend_from_slice(&height.incarnation.to_be_bytes());
         bytes.extend_from_slice(&height.seq.to_be_bytes());
+        bytes.extend_from_slice(&head.0);
     }
-    hash("muster/digest/v1", &[&bytes])
+    hash("muster/digest/v2", &[&bytes])
 }

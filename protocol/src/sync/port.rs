@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Height;
+use super::{Height, Held};
 use crate::{
     control::ControlState,
     fork::ForkProof,
@@ -33,7 +33,11 @@ pub trait View {
         bytes_max: usize,
     ) -> Result<Vec<Vec<u8>>, Self::Error>;
     /// Heights of all logs of a space, capped by cut-offs and forks, ordered; empty when it is not held.
-    fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Self::Error>;
+    fn held(&self, space: SpaceId) -> Result<Vec<Held>, Self::Error>;
+    /// The heights among [`Self::held`].
+    fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Self::Error> {
+        Ok(self.held(space)?.into_iter().map(|held| held.height).collect())
+    }
     /// The capped height of one log; 0 when unknown.
     fn height(&self, log: &LogId) -> Result<u64, Self::Error>;
     /// Encoded operations of a log from `from` on, up to its capped height: at least one if there is

@@ -50,3 +50,37 @@ fn a_fork_freezes_the_log_and_is_proven_to_everybody_who_holds_it() {
         assert!(after - before <= 4, "no fork is argued about for ever");
     }
 }
+
+#[test]
+fn a_fork_at_equal_heights_is_noticed_though_neither_side_grows() {
+    for (common, each) in [(0, 1), (4, 1), (2, 5)] {
+        let (mut world, space) = forked(common, each, each);
+        let log = world.nodes[2].log(space);
+        world.connect(0, 1);
+        world.connect(0, 3);
+        world.connect(1, 3);
+        let found = world.run_until(300_000, |world| {
+            [0, 1].iter().all(|node| world.nodes[*node].frozen_at(&log) == Some(common as u64))
+                && world.agree(space, &[0, 1, 3])
+        });
+        let at = [0, 1, 3].map(|node| world.nodes[node].frozen_at(&log));
+        assert!(found, "{common} and {each} on each side: frozen at {at:?}");
+        assert!(world.closed.is_empty());
+    }
+}
+
+#[test]
+fn nodes_that_hold_the_same_do_not_compare_their_newest_operations() {
+    let (mut world, space) = World::of_members(3);
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        world.connect(one, other);
+    }
+    for node in 0..3 {
+        world.write_many(node, space, 4);
+    }
+    world.converge(space, &[0, 1, 2], 60_000);
+    let frames = |world: &World| -> usize { world.traffic.values().map(|traffic| traffic.op_frames).sum() };
+    let before = frames(&world);
+    world.run_ms(600_000);
+    assert_eq!(frames(&world), before);
+}

@@ -11,7 +11,7 @@ use muster_protocol::{
     ids::{LogId, OpId, SpaceId, StreamId, WorkspaceId},
     log::{self, Admission, Head},
     operation::{Draft, Kind, Operation, Place},
-    sync::{Height, Report, View},
+    sync::{Height, Held, Report, View},
 };
 
 /// Unix milliseconds at which virtual time begins.
@@ -71,6 +71,13 @@ impl Space {
     fn capped(&self, key: (NodeId, u64)) -> u64 {
         let Some(log) = self.logs.get(&key) else { return 0 };
         log.head.seq.min(log.frozen).min(self.control.cap(&self.log_id(key), log.head.control_height))
+    }
+
+    /// The newest operation of a log that is whole.
+    fn head(&self, key: (NodeId, u64)) -> OpId {
+        let Some(log) = self.logs.get(&key) else { return OpId::NONE };
+        let cap = self.control.cap(&self.log_id(key), log.head.control_height);
+        if log.frozen.min(cap) == u64::MAX { log.head.id } else { OpId::NONE }
     }
 
     /// Everything two nodes have to agree on: the control log, and what counts of every log.
@@ -390,11 +397,13 @@ impl View for Node {
             .collect())
     }
 
-    fn heights(&self, space: SpaceId) -> Result<Vec<Height>, Infallible> {
+    fn held(&self, space: SpaceId) -> Result<Vec<Held>, Infallible> {
         let Some(held) = self.spaces.get(&space) else { return Ok(Vec::new()) };
-        let height =
-            |key: &(NodeId, u64)| Height { author: key.0, incarnation: key.1, seq: held.capped(*key) };
-        Ok(held.logs.keys().map(height).filter(|height| height.seq > 0).collect())
+        let of = |key: &(NodeId, u64)| {
+            let height = Height { author: key.0, incarnation: key.1, seq: held.capped(*key) };
+            Held { height, head: held.head(*key) }
+        };
+        Ok(held.logs.keys().map(of).filter(|held| held.height.seq > 0).collect())
     }
 
     fn height(&self, log: &LogId) -> Result<u64, Infallible> {

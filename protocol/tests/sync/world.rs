@@ -232,7 +232,7 @@ impl World {
     /// Gossip tells `a` what `b` holds.
     pub(crate) fn gossip(&mut self, space: SpaceId, a: usize, b: usize) {
         let control = self.nodes[b].spaces[&space].control.height();
-        let digest = muster_protocol::sync::digest(control, &self.nodes[b].heights(space).unwrap());
+        let digest = muster_protocol::sync::digest(control, &self.nodes[b].held(space).unwrap());
         self.input(a, b, Input::DigestHeard { space, digest });
     }
 

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use super::View;
-use crate::{Store, StoreError, append::capped, tables};
+use crate::{
+    Store, StoreError,
+    append::{capped, is_whole},
+    rows::LogRow,
+    tables,
+};
 use muster_protocol::{
     cbor::{Bytes, Bytes64},
     control::ControlState,
     identity::NodeId,
-    ids::{LogId, SpaceId},
-    sync::{self, Height},
+    ids::{LogId, OpId, SpaceId},
+    sync::{self, Height, Held},
 };
 
 /// A [`sync::View`] of a store, for one call of the sync machine.
@@ -58,11 +63,14 @@ impl sync::View for SyncView<'_> {
         Ok(entries)
     }
 
-    fn heights(&self, space: SpaceId) -> Result<Vec<Height>, StoreError> {
-        let height =
-            |(log, _, seq): (LogId, _, u64)| Height { author: log.author, incarnation: log.incarnation, seq };
+    fn held(&self, space: SpaceId) -> Result<Vec<Held>, StoreError> {
+        let Some(control) = self.view.control(space) else { return Ok(Vec::new()) };
+        let held = |(log, row, seq): (LogId, LogRow, u64)| {
+            let height = Height { author: log.author, incarnation: log.incarnation, seq };
+            Held { height, head: if is_whole(&row, &log, &control) { row.id } else { OpId::NONE } }
+        };
         // A log of which nothing counts is as good as none.
-        Ok(self.view.logs(space)?.into_iter().map(height).filter(|height| height.seq > 0).collect())
+        Ok(self.view.logs(space)?.into_iter().map(held).filter(|held| held.height.seq > 0).collect())
     }
 
     fn height(&self, log: &LogId) -> Result<u64, StoreError> {

@@ -359,7 +359,8 @@ impl Node {
     }
 
     pub(crate) fn digest(&self, space: SpaceId) -> [u8; 32] {
-        sync::digest(self.store.control(space).unwrap().height(), &self.heights(space))
+        let held = SyncView::new(&self.store).unwrap().held(space).unwrap();
+        sync::digest(self.store.control(space).unwrap().height(), &held)
     }
 
     // ---- reading ----------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ impl Machine {
         control: &ControlState,
         view: &V,
     ) -> Result<(), V::Error> {
-        let digest = digest(control.height(), &view.heights(space)?);
+        let digest = digest(control.height(), &view.held(space)?);
         self.send(&Frame::Digest(space, Bytes32(digest)));
         Ok(())
     }

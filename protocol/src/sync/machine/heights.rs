@@ -1,12 +1,13 @@
 //! What each side holds: digests, heights, news, and what is asked for because of them.
 
 use super::{
-    HEARD_DELAY_MS, HEIGHTS_PAUSE_MS, Machine, PULL_DELAY_MS, PULL_RETRY_MS_MAX, PULL_STALE_MS,
+    DOUBTS_MAX, HEADS_COMPARED, HEARD_DELAY_MS, HEIGHTS_PAUSE_MS, Machine, PULL_DELAY_MS, PULL_RETRY_MS_MAX,
+    PULL_STALE_MS,
     shared::{LogKey, Pull, key},
 };
 use crate::{
     cbor::Bytes32,
-    ids::{LogId, SpaceId},
+    ids::{LogId, OpId, SpaceId},
     limits,
     sync::{Frame, Height, Output, View, digest},
 };
@@ -27,10 +28,11 @@ impl Machine {
             }
             return Ok(());
         };
-        let mut heights = view.heights(space)?;
-        if digest(control.height(), &heights) == theirs {
+        let held = view.held(space)?;
+        let mut heights: Vec<_> = held.iter().map(|held| held.height).collect();
+        if digest(control.height(), &held) == theirs {
             heights.iter().for_each(|height| shared.note(height));
-            shared.known = true;
+            (shared.known, shared.doubts) = (true, 0);
             let echo = !shared.told && !std::mem::replace(&mut shared.echoed, true);
             if echo {
                 self.send(&Frame::Digest(space, Bytes32(theirs)));
@@ -38,6 +40,21 @@ impl Machine {
             // What it acknowledged of our logs may have been lost with an earlier link.
             heights.retain(|height| height.author == self.me);
             self.out.push(Output::PeerHeights { space, heights });
+            return Ok(());
+        }
+        if shared.holds_as_much(&heights) {
+            shared.doubts += 1;
+        }
+        if shared.doubts >= DOUBTS_MAX {
+            // It holds as much of every log, and something else: the newest operations tell what.
+            shared.doubts = 0;
+            let whole = held.iter().filter(|held| held.head != OpId::NONE).map(|held| held.height);
+            let mut heads: Vec<_> = whole.collect();
+            let next = heads.iter().position(|head| Some(key(head)) > shared.doubted).unwrap_or(0);
+            heads.rotate_left(next);
+            heads.truncate(HEADS_COMPARED);
+            shared.doubted = heads.last().map(key);
+            self.send(&Frame::Want(space, heads));
             return Ok(());
         }
         if shared.told && now_ms < shared.told_at_ms + HEIGHTS_PAUSE_MS {

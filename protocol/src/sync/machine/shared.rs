@@ -53,6 +53,10 @@ pub(super) struct Shared {
     pub(super) known: bool,
     pub(super) told: bool,
     pub(super) told_at_ms: u64,
+    /// Digests in a row that differed although the peer holds as much of every log as we do.
+    pub(super) doubts: u32,
+    /// The last log whose newest operation was compared.
+    pub(super) doubted: Option<LogKey>,
     /// Whether an equal digest was answered with ours, from which the peer knows what we hold.
     pub(super) echoed: bool,
     /// When all our heights are to be told again.
@@ -84,6 +88,12 @@ impl Shared {
         if pull.ours != ours {
             *pull = Pull::new(ours, at_ms);
         }
+    }
+
+    /// Whether the peer told all it holds, and that is as much of every log as we hold.
+    pub(super) fn holds_as_much(&self, ours: &[Height]) -> bool {
+        let same = ours.iter().all(|height| self.theirs(&key(height)) == height.seq);
+        self.known && same && self.peer.values().filter(|seq| **seq > 0).count() == ours.len()
     }
 
     pub(super) fn theirs(&self, log: &LogKey) -> u64 {
