@@ -71,7 +71,7 @@ pub struct Sent {
 
 /// A message that is signed and may be stored.
 pub(crate) struct Outgoing {
-    pub(crate) envelope: Envelope,
+    envelope: Envelope,
     json: Vec<u8>,
     /// The node of the one peer that gets it; everybody does when there is none.
     only: Option<NodeId>,

@@ -177,8 +177,10 @@ pub const GOSSIP_QUEUE_MAX: usize = 256;
 pub const GOSSIP_TOPICS_MAX: usize = 64;
 /// Local peers one presence message may announce; a node with more sends several messages.
 pub const PRESENCE_PEERS_MAX: usize = 16;
-/// Remote peers remembered, over all workspaces; the oldest go first.
+/// Remote peers remembered, over all workspaces; beyond, newcomers wait until others are gone.
 pub const REMOTE_PEERS_MAX: usize = 10_000;
+/// Channels whose greets are counted: a member may name any number of them, and a counter is all that is lost.
+pub const GREETED_CHANNELS_MAX: usize = 10_000;
 /// Bytes of a remote peer's capability documents that are remembered (N-71); a larger catalog is not. A document is
 /// a page of text, so this is a catalog of fifty.
 pub const REMOTE_CATALOG_BYTES_MAX: usize = 256 * 1024;

@@ -110,7 +110,7 @@ impl Batch<'_> {
         Ok(other_session.then_some(SendOutcome::Conflict))
     }
 
-    pub(crate) fn first_message(
+    fn first_message(
         &self,
         range: RangeInclusive<[u8; 93]>,
     ) -> Result<Option<([u8; 93], MessageRecord)>, StoreError> {

@@ -8,7 +8,7 @@ use muster_protocol::{
     content::Void,
     ids::{SpaceId, hash},
     network::{
-        Container, Envelope, MessageId, Offender, Pair, PeerName, ReasonCode, Refusal, Rejection, proof,
+        Container, Envelope, Kind, MessageId, Offender, Pair, PeerName, ReasonCode, Refusal, Rejection, proof,
     },
     operation::{self, Operation},
     session,
@@ -29,10 +29,8 @@ impl Batch<'_> {
             return Ok(());
         }
         let workspace = self.workspace_of(space);
-        if let Some(to) = envelope.to.as_ref().filter(|to| session::may_speak_as(self.me(), to)) {
-            self.note_rejected(workspace, envelope.id.as_str(), to, rejection.reason())?;
-            let to = to.clone();
-            self.changes.rejected.push(RejectedChange { space: workspace, kind: Some(envelope.kind), to });
+        if let Some(to) = &envelope.to {
+            self.note_rejected(workspace, &envelope.id, Some(envelope.kind), to, rejection.reason())?;
         }
         match Offender::of(envelope) {
             Some(offender) => self.answer_rejected(space, op, &offender, rejection),
@@ -58,23 +56,26 @@ impl Batch<'_> {
         };
         let workspace = self.workspace_of(space);
         let rejection = Rejection::Refused(refusal);
-        if self.local_peers(workspace, &offender.channel).iter().any(|local| local.peer == offender.to) {
-            self.note_rejected(workspace, offender.id.as_str(), &offender.to, rejection.reason())?;
-            let to = offender.to.clone();
-            self.changes.rejected.push(RejectedChange { space: workspace, kind: None, to });
-        }
+        self.note_rejected(workspace, &offender.id, None, &offender.to, rejection.reason())?;
         self.answer_rejected(space, op, &offender, &rejection)
     }
 
+    /// Records a rejection when it concerns a peer of this node, also one that is not there any more (N-93). The kind
+    /// of a message that cannot be read is not known.
     fn note_rejected(
         &mut self,
         workspace: SpaceId,
-        message: &str,
+        id: &MessageId,
+        kind: Option<Kind>,
         to: &PeerName,
         reason: ReasonCode,
     ) -> Result<(), StoreError> {
+        if !session::may_speak_as(self.me(), to) {
+            return Ok(());
+        }
+        self.changes.rejected.push(RejectedChange { space: workspace, kind, to: to.clone() });
         let data = serde_json::json!({
-            "message_id": message, "peer_id": to.as_str(), "session_id": session::session_of(to),
+            "message_id": id.as_str(), "peer_id": to.as_str(), "session_id": session::session_of(to),
             "outcome": "rejected", "reason": reason.as_str(),
         });
         self.note(workspace, "delivery", &data)

@@ -93,9 +93,11 @@ impl PresenceTable {
     }
 
     pub(super) fn greeted(&self, space: SpaceId, channel: &ChannelName, at_ms: u64) {
-        let mut table = self.table();
-        let greets = table.greets.entry((space, channel.clone())).or_default();
-        (greets.count, greets.last_ms) = (greets.count + 1, at_ms);
+        let (mut table, key) = (self.table(), (space, channel.clone()));
+        if table.greets.len() < limits::GREETED_CHANNELS_MAX || table.greets.contains_key(&key) {
+            let greets = table.greets.entry(key).or_default();
+            (greets.count, greets.last_ms) = (greets.count + 1, at_ms);
+        }
     }
 
     /// Makes or refreshes an entry (N-56); true when the peer was not there before. Of more peers than
@@ -204,6 +206,17 @@ mod tests {
         assert_eq!((known(&table, "a.s0"), known(&table, &last)), (Some(1), None));
         table.hear(key("a.s0"), heard("a.s0", &["x"], Some(catalog(&["x"])), 0));
         assert_eq!(known(&table, "a.s0"), Some(1), "who has them may tell them again");
+    }
+
+    #[test]
+    fn greets_are_counted_in_a_limited_number_of_channels_n138() {
+        let (table, space) = (PresenceTable::default(), SpaceId([1; 32]));
+        let channel = |number: usize| ChannelName::parse(&format!("c{number}")).unwrap();
+        (0..=limits::GREETED_CHANNELS_MAX).for_each(|number| table.greeted(space, &channel(number), 1));
+        table.greeted(space, &channel(0), 2);
+        let first = table.greets(space, &channel(0));
+        assert_eq!((first.count, first.last_ms), (2, 2), "those known are counted on");
+        assert_eq!(table.greets(space, &channel(limits::GREETED_CHANNELS_MAX)).count, 0);
     }
 
     #[test]
