@@ -12,7 +12,7 @@ use std::{
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use support::{Door, Home, Place, Session, ids, until, until_true, workspace};
+use support::{Dice, Door, Home, Place, Session, ids, until, until_true, workspace};
 
 mod support;
 
@@ -27,19 +27,6 @@ const THREADS: usize = 4;
 const KILLS: usize = 3;
 /// What decides who says what where, and what is said again. Another one tries other moments.
 const SEED: u64 = 20_261_122;
-
-/// Numbers that look random and are the same each time (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
 
 /// One who sends.
 struct Client {
@@ -127,11 +114,11 @@ async fn of_a_thousand_sends_and_their_repetitions_each_is_stored_once_n83_n89()
     }
     let progress = Arc::new(AtomicUsize::new(0));
     let talks = clients.into_iter().map(|client| {
-        let dice = Dice(SEED + client.number as u64);
+        let dice = Dice::new(SEED + client.number as u64);
         tokio::spawn(client.send_all(dice, progress.clone()))
     });
     let talks: Vec<_> = talks.collect();
-    let mut dice = Dice(SEED);
+    let mut dice = Dice::new(SEED);
     // In the midst of it: each time a seventh of everything is sent, one of the two is killed.
     for kill in 1..=2 * KILLS {
         let due = kill * 2 * CLIENTS * SENDS / (2 * KILLS + 1);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use reqwest::Method;
-use support::{Answer, Api, Door, Home, Say, Session, ids, meet, until_true, workspace};
+use support::{Answer, Api, Dice, Door, Home, Say, Session, ids, meet, until_true, workspace};
 
 mod support;
 
@@ -22,19 +22,6 @@ const KILLS: usize = 50;
 const TALKERS: usize = 3;
 /// What decides when which node is killed. Another one tries other moments.
 const SEED: u64 = 20_261_121;
-
-/// Numbers that look random and are the same each time (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
 
 /// Says one message after the other, each until it is answered with 200, until told to stop. Gives
 /// the ids and texts of all of them.
@@ -80,7 +67,7 @@ async fn nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
         }
     }
 
-    let mut dice = Dice(SEED);
+    let mut dice = Dice::new(SEED);
     for _ in 0..KILLS {
         // From before it is linked again to well after.
         tokio::time::sleep(Duration::from_millis(dice.below(1200))).await;

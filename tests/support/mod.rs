@@ -9,11 +9,13 @@ use std::{
 };
 
 mod api;
+mod dice;
 mod home;
 mod process;
 pub mod raw_peer;
 
 pub use api::{Answer, Api, Say, Session, ids};
+pub use dice::Dice;
 pub use home::{Door, Home};
 pub use process::{Node, Place, QUIC, TCP, Told};
 
