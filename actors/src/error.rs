@@ -26,6 +26,12 @@ pub enum Unavailable {
         /// Which node.
         home: NodeId,
     },
+    /// The home of the workspace has a store that is a copy, and has not heard from all members yet.
+    #[error(
+        "the workspace's home was restored from a copy, and may have forgotten what it decided since: it decides again \
+         once it has been linked with every member"
+    )]
+    Unsettled,
     /// The store failed; the node stops.
     #[error("the store failed; look at the node's log")]
     Storage,
@@ -85,6 +91,7 @@ unavailable!(
     InviteError,
     JoinError,
     RemoveMemberError,
+    SettleError,
     RegisterAgentError,
     CreateChannelError,
     StartSessionError,
@@ -173,6 +180,23 @@ pub enum RemoveMemberError {
         "this node may not remove that member: admins remove members and guests, the owner removes all others"
     )]
     NotAllowed,
+    /// See [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(Unavailable),
+}
+
+/// Why a workspace is not settled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettleError {
+    /// Not on this node.
+    #[error("this node is not in that workspace")]
+    UnknownWorkspace,
+    /// Another node decides there.
+    #[error("this node is not the home of the workspace; {home} is, and settles it")]
+    NotTheHome {
+        /// Which node.
+        home: NodeId,
+    },
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),

@@ -180,6 +180,7 @@ impl State {
                 }
                 Output::Fork(proof) => self.freeze(proof),
                 Output::Presence(message) => self.context.tell_presence(PresenceMessage::Heard(message)),
+                Output::ControlLevel(space) => self.control_level(space),
                 Output::Shared(space) => {
                     self.context.tell_presence(PresenceMessage::Introduce(self.link, space));
                 }
@@ -244,6 +245,18 @@ impl State {
         if taken.is_err() {
             // The writer is overwhelmed or going down: the peer will bring them again over a new link.
             self.context.ports.network.close(self.link, Closing::Polite);
+        }
+    }
+
+    /// A member's word that counts for a home whose store is a copy.
+    fn control_level(&self, space: SpaceId) {
+        let (store, member) = (&self.context.store, self.link.node);
+        if store.unsettled(space).is_none() {
+            return;
+        }
+        let work = move |batch: &mut Batch<'_>| batch.hear_control(space, member);
+        if store.write(self.context.wall_ms(), work, |()| {}).is_err() {
+            tracing::debug!("a member's word was not taken; it will come again with the next link");
         }
     }
 

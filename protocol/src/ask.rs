@@ -132,15 +132,19 @@ pub enum AdminRefusal {
     /// The home is stopping or overloaded.
     #[error("the home is busy; try again")]
     Busy,
+    /// The home's store is a copy, and it has not heard from all members yet.
+    #[error("the home was restored from a copy and decides nothing before it has heard from every member")]
+    Unsettled,
 }
 
 impl AdminRefusal {
-    const ALL: [AdminRefusal; 5] = [
+    const ALL: [AdminRefusal; 6] = [
         AdminRefusal::Unknown,
         AdminRefusal::NotAllowed,
         AdminRefusal::NoSuchThing,
         AdminRefusal::Limit,
         AdminRefusal::Busy,
+        AdminRefusal::Unsettled,
     ];
 
     fn from_code(code: u8) -> Self {

@@ -160,10 +160,15 @@ pub enum JoinRefusal {
     /// It was removed after the ticket was made.
     #[error("this node was removed from the workspace; only a ticket made after that lets it in again")]
     Removed,
+    /// The home's store is a copy, and it has not heard from all members yet.
+    #[error(
+        "the home was restored from a copy and lets nobody in before it has heard from every member; try later"
+    )]
+    Unsettled,
 }
 
 impl JoinRefusal {
-    const ALL: [JoinRefusal; 10] = [
+    const ALL: [JoinRefusal; 11] = [
         JoinRefusal::Unknown,
         JoinRefusal::Expired,
         JoinRefusal::UsedUp,
@@ -174,6 +179,7 @@ impl JoinRefusal {
         JoinRefusal::TooOften,
         JoinRefusal::BadRequest,
         JoinRefusal::Removed,
+        JoinRefusal::Unsettled,
     ];
 
     /// Its code on the wire.

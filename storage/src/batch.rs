@@ -3,7 +3,10 @@
 //! Many writes share a batch, and most touch the same few rows: the head of the own log, a busy
 //! channel, its newest thread. Those rows are kept here and written once, before the commit.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use muster_protocol::{
     clock::HlcClock,
@@ -64,6 +67,8 @@ pub(crate) struct Memory {
     /// Nothing expires before this Unix second.
     pub(crate) next_expiry_s: i64,
     pub(crate) now_ms: u64,
+    /// Spaces that are unsettled (see [`Batch::settle`]), and which members were heard there.
+    pub(crate) unsettled: BTreeMap<SpaceId, BTreeSet<NodeId>>,
 }
 
 impl Memory {
@@ -88,7 +93,7 @@ impl Memory {
 pub struct Batch<'t> {
     pub(crate) memory: &'t mut Memory,
     pub(crate) changes: Changes,
-    meta: Table<'t, &'static str, Bytes>,
+    pub(crate) meta: Table<'t, &'static str, Bytes>,
     pub(crate) control: Table<'t, &'static [u8; 12], Bytes>,
     pub(crate) spaces: Table<'t, &'static [u8; 32], u32>,
     pub(crate) ops: Table<'t, &'static [u8; 12], Bytes>,

@@ -24,7 +24,7 @@ use crate::{
     append::capped,
     batch::Batch,
     rows::{At, JournalRecord},
-    tables,
+    schema, tables,
 };
 
 impl Batch<'_> {
@@ -178,6 +178,27 @@ impl Batch<'_> {
         Ok(report)
     }
 
+    /// A member holds no more of a control log than this node. A home whose store is a copy decides again
+    /// once every member said so: what it decided after the copy was made, and forgot, some member may hold.
+    pub fn hear_control(&mut self, space: SpaceId, member: NodeId) -> Result<(), StoreError> {
+        let Some(control) = self.at_home(space) else { return Ok(()) };
+        let Some(heard) = self.memory.unsettled.get_mut(&space) else { return Ok(()) };
+        heard.insert(member);
+        let me = control.home();
+        if control.members().all(|(node, _, _)| node == me || heard.contains(&node)) {
+            self.settle(space)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody holds more of this control log than this node: it may decide. Said by all members, or by the owner
+    /// when some of them are gone for good.
+    pub fn settle(&mut self, space: SpaceId) -> Result<(), StoreError> {
+        self.memory.unsettled.remove(&space);
+        self.meta.remove(schema::unsettled_key(space).as_str())?;
+        Ok(())
+    }
+
     /// The control state of a workspace whose home this node is.
     fn at_home(&self, space: SpaceId) -> Option<Arc<ControlState>> {
         self.memory.controls.get(&space).filter(|control| control.home() == self.me()).cloned()
@@ -197,6 +218,9 @@ impl Batch<'_> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if control.role(node).is_none() {
+            if self.memory.unsettled.contains_key(&ticket.space) {
+                return Ok(Err(JoinRefusal::Unsettled));
+            }
             let added = MemberAdded {
                 node,
                 name: clean_name(name),
@@ -225,6 +249,9 @@ impl Batch<'_> {
         let Some(role) = control.role(by) else { return Ok(Err(AdminRefusal::Unknown)) };
         if !role.administers() {
             return Ok(Err(AdminRefusal::NotAllowed));
+        }
+        if self.memory.unsettled.contains_key(&space) {
+            return Ok(Err(AdminRefusal::Unsettled));
         }
         let evidence = Bytes(evidence);
         let entry = match entry {

@@ -19,12 +19,66 @@ const NODE_KEY: &str = "node";
 const INCARNATION_KEY: &str = "incarnation";
 /// Set in a copy: whoever opens it takes a new id and a new incarnation.
 pub(crate) const COPY_KEY: &str = "copy";
+/// Which file the store was in when it was last opened; see [`Place`].
+const PLACE_KEY: &str = "place";
+
+/// Where a store's bytes are. A folder copied by hand carries no mark, but its file is another one: so a store
+/// found in another place than it was left in counts as a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It cannot be told.
+    Unknown,
+    /// Somewhere else than before.
+    Elsewhere,
+    /// In this file: its number and its birth.
+    File([u8; 24]),
+}
+
+impl Place {
+    /// That of a file, on systems that note when a file was made.
+    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        let since = |made: std::time::SystemTime| made.duration_since(std::time::UNIX_EPOCH).ok();
+        let Some(born) = file.created().ok().and_then(since) else { return Ok(Place::Unknown) };
+        let mut place = [0; 24];
+        place[..8].copy_from_slice(&std::os::unix::fs::MetadataExt::ino(&file).to_be_bytes());
+        place[8..].copy_from_slice(&born.as_nanos().to_be_bytes());
+        Ok(Place::File(place))
+    }
+
+    fn differs_from(self, before: Option<&[u8]>) -> bool {
+        match self {
+            Place::Unknown => false,
+            Place::Elsewhere => true,
+            Place::File(place) => before.is_some_and(|before| before != place),
+        }
+    }
+}
 
 /// Where the incarnation is kept that followed a closed log of ours in a space.
 const SPACE_INCARNATION: &str = "incarnation/";
 
 pub(crate) fn incarnation_key(space: SpaceId) -> String {
     format!("{SPACE_INCARNATION}{space}")
+}
+
+/// Set for a space whose control log this store may hold less of than it once did: it is a copy.
+pub(crate) fn unsettled_key(space: SpaceId) -> String {
+    format!("unsettled/{space}")
+}
+
+/// Which of those spaces are unsettled.
+pub(crate) fn unsettled(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    spaces: impl Iterator<Item = SpaceId>,
+) -> Result<Vec<SpaceId>, StoreError> {
+    let mut found = Vec::new();
+    for space in spaces {
+        if meta.get(unsettled_key(space).as_str())?.is_some() {
+            found.push(space);
+        }
+    }
+    Ok(found)
 }
 
 /// One life of a store: what makes its cursors and its logs different from those of another.
@@ -94,9 +148,14 @@ pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
 }
 
 /// Checks version and owner, makes the tables, and takes a new life where one is due.
-pub(crate) fn prepare(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Life, OpenError> {
+pub(crate) fn prepare(
+    db: &Database,
+    node: NodeId,
+    fresh: &[u8; 24],
+    place: Place,
+) -> Result<Life, OpenError> {
     check_version(db)?;
-    let life = take_life(db, node, fresh).map_err(OpenError::Store)?;
+    let life = take_life(db, node, fresh, place).map_err(OpenError::Store)?;
     life.ok_or(OpenError::OtherNode)
 }
 
@@ -121,7 +180,12 @@ pub(crate) fn read_version(db: &impl ReadableDatabase) -> Result<Option<u32>, St
 }
 
 /// `None` when the store belongs to another node.
-fn take_life(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Option<Life>, StoreError> {
+fn take_life(
+    db: &Database,
+    node: NodeId,
+    fresh: &[u8; 24],
+    place: Place,
+) -> Result<Option<Life>, StoreError> {
     let mut txn = db.begin_write()?;
     txn.set_quick_repair(true);
     let life = {
@@ -131,11 +195,18 @@ fn take_life(db: &Database, node: NodeId, fresh: &[u8; 24]) -> Result<Option<Lif
         {
             return Ok(None);
         }
-        let is_copy = meta.remove(COPY_KEY)?.is_some();
         let is_new = meta.get(STORE_KEY)?.is_none();
+        let moved = place.differs_from(meta.get(PLACE_KEY)?.as_ref().map(|before| before.value()));
+        let is_copy = meta.remove(COPY_KEY)?.is_some() || (moved && !is_new);
         if is_copy {
             // They are the original's to go on with.
             meta.retain(|key, _| !key.starts_with(SPACE_INCARNATION))?;
+            for space in txn.open_table(tables::SPACES)?.iter()? {
+                meta.insert(unsettled_key(SpaceId(*space?.0.value())).as_str(), [1].as_slice())?;
+            }
+        }
+        if let Place::File(place) = place {
+            meta.insert(PLACE_KEY, place.as_slice())?;
         }
         if is_new || is_copy {
             meta.insert(VERSION_KEY, SCHEMA_VERSION.to_be_bytes().as_slice())?;

@@ -1,7 +1,7 @@
 //! Opening a store, and the handle through which everybody else reads and writes it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, RwLock},
 };
@@ -24,7 +24,8 @@ use crate::{
     migrate,
     read::View,
     rows::{self, LogRow, PairRow, SessionRecord},
-    schema, tables,
+    schema::{self, Place},
+    tables,
     writer::{Committer, Listener, NotTaken, Work, Write, Writer, lock},
 };
 
@@ -34,6 +35,8 @@ pub enum Disk {
     File(PathBuf),
     /// Anything else that stores bytes; simulations bring a disk that crashes.
     Backend(Box<dyn StorageBackend>),
+    /// The same, with bytes that were brought there from elsewhere: a copy, though not marked as one.
+    Copied(Box<dyn StorageBackend>),
 }
 
 /// How a store works.
@@ -68,6 +71,7 @@ pub(crate) struct State {
     pub(crate) workspaces: BTreeMap<WorkspaceId, SpaceId>,
     pub(crate) last_event: u64,
     pub(crate) next_expiry_s: i64,
+    pub(crate) unsettled: BTreeMap<SpaceId, BTreeSet<NodeId>>,
 }
 
 impl State {
@@ -82,6 +86,7 @@ impl Published {
         let before = self.get();
         let same = before.controls.len() == memory.controls.len()
             && before.pairs.len() == memory.pairs.len()
+            && before.unsettled == memory.unsettled
             && before.controls.iter().zip(&memory.controls).all(|(a, b)| Arc::ptr_eq(a.1, b.1));
         let state = if same {
             State {
@@ -92,6 +97,7 @@ impl Published {
                 workspaces: before.workspaces.clone(),
                 last_event,
                 next_expiry_s: memory.next_expiry_s,
+                unsettled: before.unsettled.clone(),
             }
         } else {
             State {
@@ -106,6 +112,7 @@ impl Published {
                     .collect(),
                 last_event,
                 next_expiry_s: memory.next_expiry_s,
+                unsettled: memory.unsettled.clone(),
             }
         };
         *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(state);
@@ -152,17 +159,17 @@ impl Store {
     pub fn open(disk: Disk, identity: Arc<Identity>, options: &Options) -> Result<Self, OpenError> {
         let mut builder = redb::Builder::new();
         builder.set_cache_size(options.cache_bytes);
-        let opened = match disk {
+        let with = |backend| builder.create_with_backend(BoxedBackend(backend)).map_err(open_error);
+        let (opened, place) = match disk {
             Disk::File(path) => {
                 let db = schema::open_file(&builder, &path)?;
                 migrate::up(&db, &path, identity.node())?;
-                db
+                (db, Place::of(&path).map_err(StoreError::File)?)
             }
-            Disk::Backend(backend) => {
-                builder.create_with_backend(BoxedBackend(backend)).map_err(open_error)?
-            }
+            Disk::Backend(backend) => (with(backend)?, Place::Unknown),
+            Disk::Copied(backend) => (with(backend)?, Place::Elsewhere),
         };
-        let life = schema::prepare(&opened, identity.node(), &options.fresh)?;
+        let life = schema::prepare(&opened, identity.node(), &options.fresh, place)?;
         let db = Arc::new(opened);
         let node = identity.node();
         let memory = remember(&db, identity, life.incarnation, options).map_err(OpenError::Store)?;
@@ -272,6 +279,16 @@ impl Store {
     /// The space of a workspace.
     pub fn space_of(&self, workspace: WorkspaceId) -> Option<SpaceId> {
         self.inner.published.get().workspaces.get(&workspace).copied()
+    }
+
+    /// Of a workspace whose home this node is, while its store is a copy that may lack what was decided
+    /// since: the members that did not say yet how much they hold of the control log.
+    pub fn unsettled(&self, space: SpaceId) -> Option<Vec<NodeId>> {
+        let state = self.inner.published.get();
+        let control = state.controls.get(&space).filter(|control| control.home() == self.inner.node)?;
+        let heard = state.unsettled.get(&space)?;
+        let members = control.members().map(|(node, _, _)| node);
+        Some(members.filter(|node| *node != self.inner.node && !heard.contains(node)).collect())
     }
 
     /// The spaces of all workspaces.
@@ -426,10 +443,13 @@ fn remember(
             }
         }
     }
+    let meta = txn.open_table(tables::META)?;
+    let unsettled = schema::unsettled(&meta, space_numbers.keys().copied())?;
+    let unsettled = unsettled.into_iter().map(|space| (space, BTreeSet::new())).collect();
     let mut memory = Memory {
         identity,
         incarnation,
-        incarnations: schema::incarnations(&txn.open_table(tables::META)?, space_numbers.keys().copied())?,
+        incarnations: schema::incarnations(&meta, space_numbers.keys().copied())?,
         fresh: options.fresh,
         clock: HlcClock::after(newest),
         controls,
@@ -442,6 +462,7 @@ fn remember(
         expiries: BTreeMap::new(),
         next_expiry_s: i64::MAX,
         now_ms: 0,
+        unsettled,
     };
     for (space, record) in &expiring {
         memory.expires(*space, record);

@@ -16,7 +16,7 @@ use muster_storage::{WorkspaceRow, clean_name};
 
 use super::Node;
 use crate::{
-    error::{CreateWorkspaceError, InviteError, JoinError, RemoveMemberError, Unavailable},
+    error::{CreateWorkspaceError, InviteError, JoinError, RemoveMemberError, SettleError, Unavailable},
     ports::RequestError,
 };
 
@@ -186,8 +186,24 @@ impl Node {
                 Ok(_) => Ok(()),
                 Err(AdminRefusal::NoSuchThing) => Err(RemoveMemberError::UnknownMember),
                 Err(AdminRefusal::Busy) => Err(Unavailable::Busy.into()),
+                Err(AdminRefusal::Unsettled) => Err(Unavailable::Unsettled.into()),
                 Err(_) => Err(RemoveMemberError::NotAllowed),
             }
+        })
+        .await
+    }
+
+    /// Says in the owner's name that nobody knows more of a workspace's control log than this node, its home, whose
+    /// store is a copy (see [`Unavailable::Unsettled`]). Idempotent.
+    pub async fn settle(&self, workspace: WorkspaceId) -> Result<WorkspaceRow, SettleError> {
+        let control = self.control(workspace).ok_or(SettleError::UnknownWorkspace)?;
+        if control.home() != self.id() {
+            return Err(SettleError::NotTheHome { home: control.home() });
+        }
+        let (node, space) = (self.clone(), control.space());
+        self.carry_out(async move {
+            node.write(move |batch| batch.settle(space)).await?;
+            Ok(node.workspace_row(space)?.ok_or(Unavailable::Storage)?)
         })
         .await
     }
@@ -267,5 +283,6 @@ fn invite_error(refusal: AdminRefusal, role: Option<Role>) -> InviteError {
         AdminRefusal::NoSuchThing => InviteError::UnknownInvite,
         AdminRefusal::Limit => InviteError::Limits,
         AdminRefusal::Busy => InviteError::Unavailable(Unavailable::Busy),
+        AdminRefusal::Unsettled => InviteError::Unavailable(Unavailable::Unsettled),
     }
 }

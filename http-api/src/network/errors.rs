@@ -145,9 +145,10 @@ impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
         match error {
             Unavailable::Busy => Self { retry_after_seconds: Some(1), ..Self::unavailable(error) },
-            Unavailable::Stopping | Unavailable::Timeout | Unavailable::HomeUnreachable { .. } => {
-                Self::unavailable(error)
-            }
+            Unavailable::Stopping
+            | Unavailable::Timeout
+            | Unavailable::HomeUnreachable { .. }
+            | Unavailable::Unsettled => Self::unavailable(error),
             Unavailable::Storage => Self::internal(),
         }
     }

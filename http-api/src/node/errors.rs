@@ -10,7 +10,7 @@ use axum::{
 };
 use muster_actors::{
     BackupError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError, RemoveMemberError,
-    StartSessionError, StopSessionError, Unavailable,
+    SettleError, StartSessionError, StopSessionError, Unavailable,
 };
 use muster_protocol::ticket::JoinRefusal;
 use muster_storage::StoreError;
@@ -131,6 +131,10 @@ rows! {
         "What was asked may still happen. Look before you ask again.";
     HOME_UNREACHABLE = SERVICE_UNAVAILABLE "home_unreachable" "The workspace's home cannot be reached"
         "Members, roles and invites are decided by the node that founded the workspace. Try when it is up." try "muster status";
+    HOME_UNSETTLED = SERVICE_UNAVAILABLE "home_unsettled" "The workspace's home has to hear from its members first"
+        "Its store was restored or copied. What it decided since then it has forgotten, and some member may know: before it \
+         has been linked with each of them it decides nothing. If some are gone for good, and nobody was let in or removed \
+         since the copy was made, its owner settles it." try "muster workspace settle";
     INVITER_UNREACHABLE = GATEWAY_TIMEOUT "inviter_unreachable" "No inviting node could be reached"
         "The node that the ticket names is down, or this machine cannot reach its addresses.";
 }
@@ -227,6 +231,7 @@ impl From<Unavailable> for Problem {
             Unavailable::Stopping => &STOPPING,
             Unavailable::Timeout => &TIMEOUT,
             Unavailable::HomeUnreachable { .. } => &HOME_UNREACHABLE,
+            Unavailable::Unsettled => &HOME_UNSETTLED,
             Unavailable::Storage => &INTERNAL,
         };
         row.with(error)
@@ -266,6 +271,7 @@ impl From<JoinError> for Problem {
             E::Refused(R::Unknown | R::Expired | R::UsedUp | R::Revoked | R::IssuerGone | R::Removed) => {
                 &TICKET_DEAD
             }
+            E::Refused(R::Unsettled) => &HOME_UNSETTLED,
             E::Refused(R::NotForYou | R::Full | R::TooOften | R::BadRequest) | E::Impostor => &JOIN_REFUSED,
             E::Unreachable { .. } => &INVITER_UNREACHABLE,
         };
@@ -281,6 +287,17 @@ impl From<RemoveMemberError> for Problem {
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::UnknownMember => UNKNOWN_MEMBER.with(error),
             E::NotAllowed => NOT_ALLOWED.with(error),
+        }
+    }
+}
+
+impl From<SettleError> for Problem {
+    fn from(error: SettleError) -> Self {
+        use SettleError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::NotTheHome { .. } => NOT_ALLOWED.with(error),
         }
     }
 }

@@ -88,6 +88,7 @@ fn closed() -> OpenApiRouter<Doors> {
         .routes(routes!(backups::create))
         .routes(routes!(workspaces::list, workspaces::create))
         .routes(routes!(workspaces::read))
+        .routes(routes!(workspaces::settle))
         .routes(routes!(invites::create))
         .routes(routes!(invites::revoke))
         .routes(routes!(join::join))

@@ -131,6 +131,22 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(row.try_into()?)))
 }
 
+/// Say that nobody knows more of who belongs to a workspace than this node, its home, that was restored from a copy
+#[utoipa::path(
+    post, path = "/node/v1/workspaces/{workspace_id}/settle", operation_id = "settleWorkspace", tag = "workspaces",
+    params(WorkspacePath),
+    responses(
+        (status = 200, description = "It decides again.", body = Workspace), NotFound, Always
+    )
+)]
+pub(super) async fn settle(
+    State(doors): State<Doors>,
+    InPath(path): InPath<WorkspacePath>,
+) -> Result<Json<Workspace>, Problem> {
+    let row = find(&doors.node.store().view()?, &path.workspace_id)?;
+    Ok(Json(doors.node.settle(row.id).await?.try_into()?))
+}
+
 /// One workspace
 #[utoipa::path(
     get, path = "/node/v1/workspaces/{workspace_id}", operation_id = "getNodeWorkspace", tag = "workspaces",

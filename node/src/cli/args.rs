@@ -168,6 +168,9 @@ pub(super) enum WorkspaceCommand {
     },
     /// The workspaces this node is a member of.
     List,
+    /// Let this node, a workspace's home that was restored from a copy, decide again although it has not heard from
+    /// every member. Only when nobody was let in or removed since the copy was made: who was is forgotten.
+    Settle(WorkspaceArg),
 }
 
 /// Which workspace a command is about.

@@ -26,6 +26,13 @@ pub(super) async fn workspace(
             let answer = node.get(&["node", "v1", "workspaces"], &[]).await?;
             print(output, &answer, workspace_table)
         }
+        WorkspaceCommand::Settle(arg) => {
+            let workspace = node.workspace(arg.workspace.as_deref()).await?;
+            let settled = node.post(&["node", "v1", "workspaces", &workspace, "settle"], &json!({})).await?;
+            print(output, &settled, |one| {
+                format!("{} is decided about here again", plain(&field(one, "name")))
+            })
+        }
     }
 }
 

@@ -154,6 +154,8 @@ pub enum Output {
     Fork(ForkProof),
     /// The peer told presence.
     Presence(Vec<u8>),
+    /// The peer, a member, says that it holds no more of the control log of a space than this node.
+    ControlLevel(SpaceId),
     /// From now on this workspace's space is shared with the peer: tell it who is here.
     Shared(SpaceId),
     /// Close the link. Nothing follows.

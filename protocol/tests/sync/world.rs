@@ -282,7 +282,7 @@ impl World {
                 }
             }
             Output::Fork(proof) => self.nodes[me].freeze(&proof),
-            Output::Presence(_) | Output::Shared(_) => {}
+            Output::Presence(_) | Output::Shared(_) | Output::ControlLevel(_) => {}
             Output::Close(why) => {
                 self.closed.push((me, peer, why));
                 self.disconnect(me, peer);

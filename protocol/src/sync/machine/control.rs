@@ -111,7 +111,16 @@ impl Machine {
         if theirs > control.height() {
             self.ask_control(space, &control);
         }
+        self.control_level(space, control.height());
         Ok(())
+    }
+
+    /// Tells when the peer is known to hold no more of a control log than we do.
+    pub(super) fn control_level(&mut self, space: SpaceId, ours: u64) {
+        let theirs = self.controls.get(&space).map_or(0, |known| known.peer);
+        if (1..=ours).contains(&theirs) && self.shared.contains_key(&space) {
+            self.out.push(Output::ControlLevel(space));
+        }
     }
 
     /// Sends a page of entries to a member. The next one follows when it tells its new height.

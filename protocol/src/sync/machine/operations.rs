@@ -60,6 +60,7 @@ impl Machine {
             && let Some(control) = view.control(space)?
         {
             self.send(&Frame::ControlHeight(space, control.height()));
+            self.control_level(space, control.height());
         }
         Ok(())
     }
