@@ -99,7 +99,7 @@ async fn a_home_without_members_is_settled_by_its_owner() {
     for _ in 0..2 {
         // Also after a restart: nobody has spoken meanwhile.
         let ada = at_ada.up().await;
-        let refused = at_ada.run(["invite"]).await.error(4);
+        let refused = at_ada.run(["invite"]).await.error(1);
         assert_eq!(refused["code"], "home_unsettled", "{refused}");
         assert_eq!(refused["suggested_command"], "muster workspace settle");
         ada.terminate().await;
