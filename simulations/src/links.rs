@@ -28,7 +28,10 @@ use std::{
 
 use futures::future::BoxFuture;
 use muster_actors::ports::{Closing, Connection, Event, Events, Link, Network, RequestError, Topic};
-use muster_protocol::{identity::NodeId, limits::{LINK_QUEUE_FRAMES, MESH_EVENTS_MAX, MESH_OWED_MAX}};
+use muster_protocol::{
+    identity::NodeId,
+    limits::{LINK_QUEUE_FRAMES, MESH_EVENTS_MAX, MESH_OWED_MAX},
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::mesh::Mesh;
@@ -81,7 +84,8 @@ impl SimMesh {
     #[expect(clippy::disallowed_methods, reason = "the links of a world live as tasks of its runtime")]
     pub fn new(seed: u64, weather: Weather, beginning: Beginning, trace: Trace) -> Self {
         let mesh = Mutex::new(Mesh::new(seed, weather));
-        let shared = Arc::new(Shared { mesh, beginning, planned: Notify::new(), trace, watcher: OnceLock::new() });
+        let shared =
+            Arc::new(Shared { mesh, beginning, planned: Notify::new(), trace, watcher: OnceLock::new() });
         tokio::spawn(carry_out(Arc::clone(&shared)));
         Self { shared }
     }

@@ -8,8 +8,8 @@ use std::{
 use muster_protocol::{
     cbor,
     clock::Hlc,
-    control::ControlState,
     content::RoomOpened,
+    control::ControlState,
     identity::NodeId,
     ids::{LogId, OpId, SpaceId},
     limits,

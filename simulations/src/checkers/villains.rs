@@ -16,12 +16,7 @@ use super::picture::{Knowledge, Picture, key};
 use crate::world::{Machine, Shared, key_of};
 
 /// All nodes that hold a villain's log hold the same of what counts, and nothing that it did not sign.
-pub(super) fn check_log(
-    log: &LogId,
-    picture: &Picture,
-    pictures: &[Picture],
-    complaints: &mut Vec<String>,
-) {
+pub(super) fn check_log(log: &LogId, picture: &Picture, pictures: &[Picture], complaints: &mut Vec<String>) {
     let counting = |picture: &Picture| -> Vec<Operation> {
         let held = picture.logs.get(log);
         held.map_or_else(Vec::new, |(counts, ops)| ops.iter().take(*counts as usize).cloned().collect())
@@ -97,9 +92,10 @@ pub(super) fn taken_back(picture: &Picture, shared: &Shared) -> usize {
     let held: std::collections::BTreeSet<_> =
         picture.messages().map(|(_, _, envelope)| key(envelope)).collect();
     let messages = picture.events.iter().filter(|event| event.kind == "message");
-    messages.filter(|event| {
-        let key = key_of(event);
-        shared.den.speaks_as(&key.0) && !held.contains(&key)
-    })
-    .count()
+    messages
+        .filter(|event| {
+            let key = key_of(event);
+            shared.den.speaks_as(&key.0) && !held.contains(&key)
+        })
+        .count()
 }

@@ -92,7 +92,8 @@ impl Seen {
     /// The newest message of a thread that was read.
     pub fn newest(&self, channel: &str, thread: &str) -> Option<Key> {
         let book = self.book();
-        let newest = book.timelines.get(channel)?.iter().rev().flatten().find(|read| read.thread == thread)?;
+        let newest =
+            book.timelines.get(channel)?.iter().rev().flatten().find(|read| read.thread == thread)?;
         Some(newest.key.clone())
     }
 

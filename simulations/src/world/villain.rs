@@ -27,12 +27,12 @@ use muster_protocol::{
 };
 use rand::RngExt;
 
-use self::{line::Line, pen::Pen};
+pub(super) use self::removal::remove_one;
 pub use self::{
     deeds::{Deed, Malice},
     den::Den,
 };
-pub(super) use self::removal::remove_one;
+use self::{line::Line, pen::Pen};
 use super::{Shared, machine, person::Person};
 use crate::{
     dice::{self, Dice},

@@ -62,9 +62,10 @@ fn is_told_too_much(machine: &Machine, to: NodeId, frame: &[u8], since: &Since) 
     let space = space_of(&frame)?;
     let node = machine.node()?; // it is just starting, or was killed
     let store = node.store();
-    let workspace = store.spaces().into_iter().find(|workspace| {
-        *workspace == space || SpaceId::pair(*workspace, machine.id(), to) == space
-    });
+    let workspace = store
+        .spaces()
+        .into_iter()
+        .find(|workspace| *workspace == space || SpaceId::pair(*workspace, machine.id(), to) == space);
     let Some(workspace) = workspace else {
         return Some(format!("it tells {to} of {space:?}, which is none of theirs: {}", short(&frame)));
     };

@@ -154,7 +154,8 @@ impl Villain {
             Deed::ReplayOperations => {
                 let ops: Vec<_> = (0..4).filter_map(|_| self.operation()).collect();
                 let Some(space) = ops.first().map(|op| op.header().space) else { return };
-                let same = ops.iter().filter(|op| op.header().space == space).map(Operation::encode).collect();
+                let same =
+                    ops.iter().filter(|op| op.header().space == space).map(Operation::encode).collect();
                 self.to_one(|line| line.throw(space, same));
             }
             Deed::LargeFrame => self.to_one(|line| line.say_bytes(vec![7; limits::FRAME_BYTES_MAX + 1])),
@@ -312,14 +313,16 @@ impl Villain {
             _ => {
                 // As much as a frame holds, again and again.
                 let bytes = op.encode();
-                let count = (limits::FRAME_BYTES_MAX / 2 / bytes.len().max(1)).clamp(1, limits::OPS_PER_FRAME_MAX);
+                let count =
+                    (limits::FRAME_BYTES_MAX / 2 / bytes.len().max(1)).clamp(1, limits::OPS_PER_FRAME_MAX);
                 (0..20).for_each(|_| line.throw(op.header().space, vec![bytes.clone(); count]));
             }
         });
     }
 
     fn heights(&mut self) {
-        let (Some(space), Some(author)) = (self.some_space(), self.honest.choose(&mut self.dice).copied()) else {
+        let (Some(space), Some(author)) = (self.some_space(), self.honest.choose(&mut self.dice).copied())
+        else {
             return;
         };
         let mut heights = self.shared.den.heights(space);

@@ -192,5 +192,9 @@ impl Line {
 
 /// Honest nodes tell nothing of a space to those who may not read it.
 fn may_read(spaces: &[SpaceId], space: SpaceId) -> Result<(), String> {
-    if spaces.contains(&space) { Ok(()) } else { Err("told of a space that is none of its business".to_owned()) }
+    if spaces.contains(&space) {
+        Ok(())
+    } else {
+        Err("told of a space that is none of its business".to_owned())
+    }
 }

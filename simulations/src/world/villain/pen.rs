@@ -112,13 +112,7 @@ impl Pen {
         format!("{ID_PREFIX}{a}-{b}-{}", self.written)
     }
 
-    fn envelope(
-        &mut self,
-        from: &PeerName,
-        channel: &str,
-        now_ms: u64,
-        container: Value,
-    ) -> Option<Vec<u8>> {
+    fn envelope(&mut self, from: &PeerName, channel: &str, now_ms: u64, container: Value) -> Option<Vec<u8>> {
         self.written += 1;
         let mut members = json!({
             "protocol": "agh-network/v0", "id": self.id(), "kind": "say",
