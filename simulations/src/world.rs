@@ -182,6 +182,7 @@ impl Nodes {
             self.strike(strike).await;
         }
         self.shared.mesh.heal();
+        self.ids.iter().for_each(|node| self.shared.mesh.set_pace(*node, 0));
         self.shared.ledger.calm();
         let settled = self.settle(&people).await;
         let mut violations = self.shared.mesh.complaints();
@@ -209,6 +210,7 @@ impl Nodes {
         match strike {
             Strike::Crash(index, crash) => self.machines[*index].strike(*crash).await,
             Strike::Restart(index) => self.machines[*index].restart().await,
+            Strike::Jump(index, by_ms) => self.machines[*index].jump(*by_ms),
             links => links.apply_to_links(&self.shared.mesh, &self.ids),
         }
     }
