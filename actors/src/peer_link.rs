@@ -156,7 +156,7 @@ impl State {
     /// Makes sure that a tick comes when the machine wants one.
     fn arm(&mut self, myself: &ActorRef<PeerLinkMessage>) {
         let at_ms = self.machine.wake_at_ms();
-        if self.armed_ms.is_some_and(|armed| armed <= at_ms) {
+        if at_ms == u64::MAX || self.armed_ms.is_some_and(|armed| armed <= at_ms) {
             return;
         }
         self.armed_ms = Some(at_ms);

@@ -14,11 +14,16 @@
 //! | inboxes | a session gets what is for it and not refused, in order, the newest up to its depth |
 //! | secrecy | what two nodes say to each other alone, no third stores, lists or counts (N-33) |
 //! | rooms | both nodes show the same rooms with the same messages in the same order (N-39) |
+//! | confidentiality | no frame of a space is sent to a node that may not read it (checked at each frame) |
+//! | bounded | what waits for a process never grows beyond its limits (looked at all the time) |
+//! | suspicion | honest nodes do not ban each other |
+//! | malice | what a member said before it lied or was removed is the same everywhere, and nothing else of it counts |
 //! | work | it stands as the stored messages decide in people's order, and is counted so (N-47, N-52) |
 
 mod messages;
 mod picture;
 mod rooms;
+mod villains;
 mod works;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -45,7 +50,8 @@ pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String
         if let Some(other) = others.into_iter().find(|other| !node.is_online(other.id())) {
             return Some(format!("nodes {index} and {} are not linked", other.index()));
         }
-        let peers = node.peers(workspace, None).map_or(0, |peers| peers.len());
+        let peers = node.peers(workspace, None).unwrap_or_default();
+        let peers = peers.iter().filter(|peer| !shared.den.speaks_as(peer.peer.as_str())).count();
         if peers != sessions {
             return Some(format!("node {index} sees {peers} peers of {sessions}"));
         }
@@ -62,7 +68,11 @@ pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String
             Some(_) => {}
         }
     }
-    apart(machines).unwrap_or_else(|error| Some(format!("a node cannot be read: {error}")))
+    let apart = apart(machines).and_then(|apart| match apart {
+        Some(apart) => Ok(Some(apart)),
+        None => villains::apart(shared, machines),
+    });
+    apart.unwrap_or_else(|error| Some(format!("a node cannot be read: {error}")))
 }
 
 /// Two nodes that hold different things in their pair space.
@@ -113,7 +123,7 @@ pub fn check(shared: &Shared, machines: &[Arc<Machine>]) -> Vec<String> {
     }
     for picture in &pictures {
         picture.check_secrecy(&known, &mut complaints);
-        picture.check_logs(&mut complaints);
+        picture.check_logs(&known, &mut complaints);
         picture.check_messages(&known, &mut complaints);
         picture.check_inboxes(shared, &mut complaints);
         picture.check_rooms(&known, &mut complaints);
@@ -126,7 +136,7 @@ pub fn check(shared: &Shared, machines: &[Arc<Machine>]) -> Vec<String> {
             picture.compare_works(other, &mut complaints);
         }
     }
-    check_authors(machines, &pictures, &mut complaints);
+    check_authors(shared, machines, &pictures, &mut complaints);
     for picture in &pictures {
         let shown = format!("{:?} {:?} {:?}", picture.threads, picture.rooms, picture.works);
         shared.record("picture", &[shown.as_bytes()]);
@@ -136,10 +146,19 @@ pub fn check(shared: &Shared, machines: &[Arc<Machine>]) -> Vec<String> {
 }
 
 /// Nothing stands in anybody's log that its author did not make.
-fn check_authors(machines: &[Arc<Machine>], pictures: &[Picture], complaints: &mut Vec<String>) {
+fn check_authors(
+    shared: &Shared,
+    machines: &[Arc<Machine>],
+    pictures: &[Picture],
+    complaints: &mut Vec<String>,
+) {
     for picture in pictures {
         let index = picture.index;
         for (log, (_, operations)) in &picture.logs {
+            if shared.den.is_villain(log.author) {
+                villains::check_log(log, picture, pictures, complaints);
+                continue;
+            }
             let author = machines.iter().find(|machine| machine.id() == log.author);
             let own = author.and_then(|author| pictures.iter().find(|own| own.index == author.index()));
             let made = own.and_then(|own| own.logs.get(log)).map_or(&[][..], |(_, made)| made.as_slice());

@@ -9,6 +9,9 @@ use crate::{
     links::{Crash, SimMesh},
 };
 
+/// How long a slow reader rests after each event at most, in milliseconds: it then takes a few frames a second.
+const PACE_MS_MAX: u64 = 250;
+
 /// How often things go wrong. The kinds have weights; a kind without weight never happens.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +38,15 @@ pub struct Faults {
     /// A machine loses power, and comes back.
     #[serde(default)]
     pub power_cut: u32,
+    /// A machine's wall clock jumps, forward or back, and is set right again.
+    #[serde(default)]
+    pub clock_jump: u32,
+    /// By how much it jumps at most, in milliseconds.
+    #[serde(default)]
+    pub clock_jump_max_ms: u64,
+    /// A process takes what reaches it only slowly.
+    #[serde(default)]
+    pub slow: u32,
 }
 
 impl Faults {
@@ -49,6 +61,8 @@ impl Faults {
             &mut varied.clog,
             &mut varied.kill,
             &mut varied.power_cut,
+            &mut varied.clock_jump,
+            &mut varied.slow,
         ];
         for weight in weights {
             *weight *= dice.random_range(0..=3);
@@ -58,7 +72,14 @@ impl Faults {
     }
 
     fn total(&self) -> u32 {
-        self.reset + self.partition + self.one_way + self.clog + self.kill + self.power_cut
+        self.reset
+            + self.partition
+            + self.one_way
+            + self.clog
+            + self.kill
+            + self.power_cut
+            + self.clock_jump
+            + self.slow
     }
 }
 
@@ -79,12 +100,16 @@ pub enum Strike {
     Crash(usize, Crash),
     /// A node that went down comes back.
     Restart(usize),
+    /// A machine's wall clock jumps by so many milliseconds; also back again.
+    Jump(usize, i64),
+    /// A process rests so many milliseconds after each event; 0 is the end of one such strike.
+    Slow(usize, u64),
 }
 
 impl Strike {
     /// Whether this is a fault, not the end of one.
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Strike::Unblock(_) | Strike::Unclog(..) | Strike::Restart(_))
+        !matches!(self, Strike::Unblock(_) | Strike::Unclog(..) | Strike::Restart(_) | Strike::Slow(_, 0))
     }
 
     /// Lets it happen to the links of nodes. Crashes are left to whoever runs the nodes.
@@ -96,7 +121,8 @@ impl Strike {
             Strike::Unblock(ways) => ways.iter().for_each(|(a, b)| mesh.unblock(node(*a), node(*b))),
             Strike::Clog(a, b) => mesh.clog(node(*a), node(*b)),
             Strike::Unclog(a, b) => mesh.unclog(node(*a), node(*b)),
-            Strike::Crash(..) | Strike::Restart(_) => {}
+            Strike::Slow(a, pace_ms) => mesh.set_pace(node(*a), *pace_ms),
+            Strike::Crash(..) | Strike::Restart(_) | Strike::Jump(..) => {}
         }
     }
 }
@@ -115,20 +141,31 @@ pub fn timeline(dice: &mut Dice, faults: &Faults, nodes: usize, duration_ms: u64
         }
         let Some(kind) = choose(dice, faults) else { break };
         let (a, b) = two(dice, nodes);
-        let mut lasting = |strike, undo| strikes.extend([(now, strike), (end, undo)]);
         match kind {
             Kind::Reset => strikes.push((now, Strike::Reset(a, b))),
             Kind::Partition => {
                 let ways = partition(dice, nodes);
-                lasting(Strike::Block(ways.clone()), Strike::Unblock(ways));
+                strikes.extend([(now, Strike::Block(ways.clone())), (end, Strike::Unblock(ways))]);
             }
-            Kind::OneWay => lasting(Strike::Block(vec![(a, b)]), Strike::Unblock(vec![(a, b)])),
-            Kind::Clog => lasting(Strike::Clog(a, b), Strike::Unclog(a, b)),
+            Kind::OneWay => {
+                let way = vec![(a, b)];
+                strikes.extend([(now, Strike::Block(way.clone())), (end, Strike::Unblock(way))]);
+            }
+            Kind::Clog => strikes.extend([(now, Strike::Clog(a, b)), (end, Strike::Unclog(a, b))]),
             Kind::Crash(crash) if down_until[a] < now => {
                 down_until[a] = end;
-                lasting(Strike::Crash(a, crash), Strike::Restart(a));
+                strikes.extend([(now, Strike::Crash(a, crash)), (end, Strike::Restart(a))]);
             }
             Kind::Crash(_) => {} // it is down already
+            Kind::Jump => {
+                let by = dice.random_range(0..=faults.clock_jump_max_ms) as i64;
+                let by = if dice.random_ratio(1, 2) { by } else { -by };
+                strikes.extend([(now, Strike::Jump(a, by)), (end, Strike::Jump(a, -by))]);
+            }
+            Kind::Slow => {
+                let pace_ms = dice.random_range(1..PACE_MS_MAX);
+                strikes.extend([(now, Strike::Slow(a, pace_ms)), (end, Strike::Slow(a, 0))]);
+            }
         }
     }
     strikes.sort_by_key(|(at, _)| *at);
@@ -142,6 +179,8 @@ enum Kind {
     OneWay,
     Clog,
     Crash(Crash),
+    Jump,
+    Slow,
 }
 
 fn choose(dice: &mut Dice, faults: &Faults) -> Option<Kind> {
@@ -152,6 +191,8 @@ fn choose(dice: &mut Dice, faults: &Faults) -> Option<Kind> {
         (faults.clog, Kind::Clog),
         (faults.kill, Kind::Crash(Crash::Killed)),
         (faults.power_cut, Kind::Crash(Crash::PowerCut)),
+        (faults.clock_jump, Kind::Jump),
+        (faults.slow, Kind::Slow),
     ];
     let total = faults.total();
     let mut left = if total == 0 { return None } else { dice.random_range(0..total) };
@@ -194,12 +235,19 @@ mod tests {
             clog: 1,
             kill: 1,
             power_cut: 1,
+            clock_jump: 1,
+            clock_jump_max_ms: 60_000,
+            slow: 1,
         };
         let strikes = timeline(&mut dice::dice(1, "faults", &[]), &faults, 5, 20_000);
         let count = |wanted: fn(&Strike) -> bool| strikes.iter().filter(|(_, s)| wanted(s)).count();
         assert!(strikes.len() > 200 && strikes.is_sorted_by_key(|(at, _)| *at));
         assert!(strikes.iter().all(|(at, _)| *at <= 20_000));
         assert_eq!(count(|s| matches!(s, Strike::Block(_))), count(|s| matches!(s, Strike::Unblock(_))));
+        let jumped: i64 =
+            strikes.iter().map(|(_, s)| if let Strike::Jump(_, by) = s { *by } else { 0 }).sum();
+        assert_eq!(jumped, 0);
+        assert_eq!(count(|s| matches!(s, Strike::Slow(_, 0))), count(|s| matches!(s, Strike::Slow(_, 1..))));
         assert_eq!(count(|s| matches!(s, Strike::Clog(..))), count(|s| matches!(s, Strike::Unclog(..))));
         assert_eq!(count(|s| matches!(s, Strike::Crash(..))), count(|s| matches!(s, Strike::Restart(_))));
     }

@@ -21,11 +21,17 @@ mod mesh;
 mod requests;
 mod weather;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use muster_actors::ports::{Closing, Connection, Event, Events, Link, Network, RequestError, Topic};
-use muster_protocol::{identity::NodeId, limits::MESH_EVENTS_MAX};
+use muster_protocol::{
+    identity::NodeId,
+    limits::{LINK_QUEUE_FRAMES, MESH_EVENTS_MAX, MESH_OWED_MAX},
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::mesh::Mesh;
@@ -53,7 +59,11 @@ struct Shared {
     /// Wakes the task that carries out the agenda.
     planned: Notify,
     trace: Trace,
+    watcher: OnceLock<Watcher>,
 }
+
+/// See [`SimMesh::watch`].
+pub type Watcher = Box<dyn Fn(NodeId, NodeId, &[u8]) + Send + Sync>;
 
 impl Shared {
     /// Lets something be done to the mesh now. A lock is never held across an await.
@@ -74,7 +84,8 @@ impl SimMesh {
     #[expect(clippy::disallowed_methods, reason = "the links of a world live as tasks of its runtime")]
     pub fn new(seed: u64, weather: Weather, beginning: Beginning, trace: Trace) -> Self {
         let mesh = Mutex::new(Mesh::new(seed, weather));
-        let shared = Arc::new(Shared { mesh, beginning, planned: Notify::new(), trace });
+        let shared =
+            Arc::new(Shared { mesh, beginning, planned: Notify::new(), trace, watcher: OnceLock::new() });
         tokio::spawn(carry_out(Arc::clone(&shared)));
         Self { shared }
     }
@@ -146,9 +157,51 @@ impl SimMesh {
         self.shared.lock().frames
     }
 
-    /// Who banned whom: violations of every scenario in which all are honest.
+    /// Who banned whom, but for bans of villains: violations of every scenario.
     pub fn bans(&self) -> Vec<String> {
-        self.shared.lock().bans.clone()
+        let mesh = self.shared.lock();
+        let among_honest = mesh.bans.iter().filter(|ban| !mesh.villains.contains(&ban.of));
+        let among_honest = among_honest.filter(|ban| !mesh.villains.contains(&ban.by));
+        among_honest.map(|ban| format!("{} banned {} at {} ms", ban.by, ban.of, ban.at_ms)).collect()
+    }
+
+    /// How often villains were banned.
+    pub fn bans_of_villains(&self) -> usize {
+        let mesh = self.shared.lock();
+        mesh.bans.iter().filter(|ban| mesh.villains.contains(&ban.of)).count()
+    }
+
+    /// From now on a node is not expected to keep to the contract of the port, and may be banned.
+    pub fn distrust(&self, node: NodeId) {
+        self.shared.with(|mesh, _| mesh.villains.insert(node));
+    }
+
+    /// Lets bans last this long, in milliseconds, so that a villain is met more than once.
+    pub fn set_ban(&self, ban_ms: u64) {
+        self.shared.with(|mesh, _| mesh.ban_ms = ban_ms);
+    }
+
+    /// Lets a process rest this long after each event that it takes, in milliseconds; 0 for not at all.
+    pub fn set_pace(&self, node: NodeId, pace_ms: u64) {
+        self.shared.with(|mesh, _| {
+            if let Some(host) = mesh.hosts.get_mut(&node) {
+                host.pace_ms = pace_ms;
+            }
+        });
+    }
+
+    /// Looks at every frame that is sent: from whom, to whom, and the frame.
+    pub fn watch(&self, watcher: Watcher) {
+        if self.shared.watcher.set(watcher).is_err() {
+            self.shared.with(|mesh, _| mesh.complaints.push("the mesh is watched twice".to_owned()));
+        }
+    }
+
+    /// Events that wait for a process, and the most that may.
+    pub fn waiting(&self, node: NodeId) -> (usize, usize) {
+        let mesh = self.shared.lock();
+        let links = mesh.linked(node).len().max(1);
+        (mesh.inbox_len(node), 2 * MESH_EVENTS_MAX + MESH_OWED_MAX + links * 2 * LINK_QUEUE_FRAMES)
     }
 
     /// How processes broke the contract of the port: violations of every scenario.
@@ -205,9 +258,19 @@ async fn hand_over(
         };
         record(&shared, node, &event);
         room.send(event);
+        let pace_ms = shared.lock().hosts.get(&node).map_or(0, |host| host.pace_ms);
+        if pace_ms > 0 {
+            rest(pace_ms).await;
+        }
     }
     // Nobody listens any more: the process is gone.
     shared.with(|mesh, now| mesh.stop(now, node, boot, false));
+}
+
+/// A slow reader rests; the links of a world live on simulated time.
+#[expect(clippy::disallowed_methods, reason = "the links of a world live on its paused clock")]
+async fn rest(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
 fn record(shared: &Shared, node: NodeId, event: &Event) {
@@ -243,6 +306,9 @@ impl SimNetwork {
 
 impl Network for SimNetwork {
     fn send(&self, link: Link, frame: Vec<u8>) -> bool {
+        if let Some(watch) = self.shared.watcher.get() {
+            watch(self.node, link.node, &frame);
+        }
         self.with(|mesh, now| mesh.send(now, self.node, self.boot, link, frame)).unwrap_or(false)
     }
 

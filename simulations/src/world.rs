@@ -11,6 +11,8 @@ mod machine;
 mod person;
 mod reader;
 mod speaker;
+mod villain;
+mod watch;
 mod wishes;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +26,7 @@ pub use self::{
     ledger::{Ledger, Resolved, Said, Session, Told},
     machine::Machine,
     reader::{Seen, key_of},
+    villain::{Deed, Den, Malice},
 };
 use crate::{
     checkers,
@@ -61,6 +64,9 @@ pub struct Plan {
     pub late_ms: u64,
     /// Their world.
     pub world: World,
+    /// Members that are no honest nodes.
+    #[serde(default)]
+    pub malice: Malice,
     /// A bug that is there on purpose.
     #[serde(skip)]
     pub planted: Option<Planted>,
@@ -90,6 +96,7 @@ impl Plan {
         }
         varied.clock_offset_ms = dice.random_range(0..=self.clock_offset_ms);
         varied.late_ms = dice.random_range(0..=self.late_ms);
+        varied.malice = self.malice.varied(&mut dice);
         varied
     }
 }
@@ -106,6 +113,8 @@ pub struct Shared {
     pub mesh: SimMesh,
     /// What was said and promised.
     pub ledger: Ledger,
+    /// The villains, and what they know.
+    pub den: Den,
     /// What happened.
     pub trace: Trace,
 }
@@ -141,7 +150,11 @@ pub async fn play(seed: u64, plan: &Plan) -> Outcome {
     let nodes = plan.world.nodes;
     let (beginning, trace) = (Beginning::now(), Trace::new());
     let mesh = SimMesh::new(seed, plan.world.weather.clone(), beginning, trace.clone());
-    let shared = Arc::new(Shared { seed, plan, beginning, mesh, ledger: Ledger::default(), trace });
+    if plan.malice.villains > 0 {
+        mesh.set_ban(plan.malice.ban_ms);
+    }
+    let den = Den::new(villain::identities(seed, plan.malice.villains));
+    let shared = Arc::new(Shared { seed, plan, beginning, mesh, ledger: Ledger::default(), den, trace });
     let machine = |index| Machine::new(Arc::clone(&shared), index, blobs.path().join(index.to_string()));
     let machines: Vec<_> = (0..nodes).map(machine).collect();
     let ids = machines.iter().map(|machine| machine.id()).collect();
@@ -158,7 +171,10 @@ impl Nodes {
         for machine in &self.machines {
             machine.start().await;
         }
-        let people: Vec<_> = self.machines.iter().map(person::arrive).collect();
+        watch::begin(&self.shared, &self.machines);
+        let mut people: Vec<_> = self.machines.iter().map(person::arrive).collect();
+        villain::arrive(&self.shared, &self.ids);
+        people.extend(villain::remove_one(&self.machines[0]));
         for (at, strike) in &timeline {
             let wait = at.saturating_sub(self.shared.beginning.elapsed_ms());
             self.shared.clock().sleep(Duration::from_millis(wait)).await;
@@ -166,6 +182,7 @@ impl Nodes {
             self.strike(strike).await;
         }
         self.shared.mesh.heal();
+        self.ids.iter().for_each(|node| self.shared.mesh.set_pace(*node, 0));
         self.shared.ledger.calm();
         let settled = self.settle(&people).await;
         let mut violations = self.shared.mesh.complaints();
@@ -182,7 +199,8 @@ impl Nodes {
         violations.extend(checkers::check(&self.shared, &self.machines));
         Outcome {
             ops: self.shared.ledger.taken(),
-            faults: timeline.iter().filter(|(_, strike)| strike.is_fault()).count() as u64,
+            faults: timeline.iter().filter(|(_, strike)| strike.is_fault()).count() as u64
+                + self.shared.den.deeds(),
             violations,
             trace: self.shared.trace.digest(),
         }
@@ -192,6 +210,7 @@ impl Nodes {
         match strike {
             Strike::Crash(index, crash) => self.machines[*index].strike(*crash).await,
             Strike::Restart(index) => self.machines[*index].restart().await,
+            Strike::Jump(index, by_ms) => self.machines[*index].jump(*by_ms),
             links => links.apply_to_links(&self.shared.mesh, &self.ids),
         }
     }

@@ -203,11 +203,6 @@ pub(crate) fn capped(row: &LogRow, log: &LogId, control: &ControlState) -> u64 {
     row.seq.min(row.frozen_after).min(control.cap(log, row.control_height))
 }
 
-/// Whether all of a log counts, and would however long it grew: it neither forks nor was it cut off.
-pub(crate) fn is_whole(row: &LogRow, log: &LogId, control: &ControlState) -> bool {
-    row.frozen_after.min(control.cap(log, row.control_height)) == u64::MAX
-}
-
 /// Whether nothing above what a log holds can count any more.
 fn is_closed(row: &LogRow, log: &LogId, control: &ControlState) -> bool {
     row.seq >= row.frozen_after.min(control.cap(log, row.control_height))

@@ -88,13 +88,17 @@ impl Machine {
         }
     }
 
-    /// Whether [`Input::Writable`] would tell it anything: frames of operations were handed out.
+    /// Whether [`Input::Writable`] would tell it anything: frames of operations were handed out, and it was not
+    /// closed since.
     pub fn awaits_writable(&self) -> bool {
-        self.ahead > 0
+        self.ahead > 0 && !self.closed
     }
 
-    /// When [`Input::Tick`] is due, in the milliseconds of `handle`'s `now_ms`.
+    /// When [`Input::Tick`] is due, in the milliseconds of `handle`'s `now_ms`; never once it is closed.
     pub fn wake_at_ms(&self) -> u64 {
+        if self.closed {
+            return u64::MAX;
+        }
         if !self.greeted {
             return self.up_at_ms + HELLO_TIMEOUT_MS;
         }

@@ -43,8 +43,8 @@ use crate::ids::{OpId, hash};
 pub struct Held {
     /// How much.
     pub height: Height,
-    /// The newest operation; [`OpId::NONE`] of a log that was cut off or is frozen, because who stored more of it
-    /// before holds no less of what counts.
+    /// The newest operation that counts. Of a log that was cut off or is frozen more may be stored: who stored more
+    /// of it before holds no more of what counts. Below that, too, the log may have forked.
     pub head: OpId,
 }
 

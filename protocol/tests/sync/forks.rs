@@ -1,5 +1,7 @@
 //! Logs that contradict themselves freeze everywhere, and everybody can prove why.
 
+use muster_protocol::{fork::ForkProof, operation::Operation, sync::View};
+
 use crate::{node::Node, world::World};
 
 /// A world in which node 2's log continues differently at nodes 0 and 1 after `common` operations.
@@ -67,6 +69,39 @@ fn a_fork_at_equal_heights_is_noticed_though_neither_side_grows() {
         assert!(found, "{common} and {each} on each side: frozen at {at:?}");
         assert!(world.closed.is_empty());
     }
+}
+
+#[test]
+fn a_fork_below_a_cut_off_is_noticed() {
+    let (mut world, space) = forked(2, 3, 3);
+    let log = world.nodes[2].log(space);
+    // Node 0 is the home, and what it saw of the log is one side of the fork.
+    world.remove(space, 2);
+    world.connect(0, 1);
+    let found = world.run_until(300_000, |world| {
+        [0, 1].iter().all(|node| world.nodes[*node].frozen_at(&log) == Some(2)) && world.agree(space, &[0, 1])
+    });
+    let at = [0, 1].map(|node| world.nodes[node].frozen_at(&log));
+    assert!(found, "frozen at {at:?}");
+}
+
+#[test]
+fn an_earlier_fork_is_noticed_below_one_that_is_known() {
+    // The two sides left each other after two operations. A proof of a later place reaches both of them first.
+    let (mut world, space) = forked(2, 5, 5);
+    let log = world.nodes[2].log(space);
+    let at_six = [0, 1].map(|node: usize| {
+        let op = world.nodes[node].ops(&log, 6, usize::MAX, 1).unwrap().remove(0);
+        Operation::decode(&op).unwrap()
+    });
+    let later = ForkProof::of(&at_six[0], &at_six[1]).unwrap();
+    [0, 1].iter().for_each(|node: &usize| world.nodes[*node].freeze(&later));
+    world.connect(0, 1);
+    let found = world.run_until(300_000, |world| {
+        [0, 1].iter().all(|node| world.nodes[*node].frozen_at(&log) == Some(2)) && world.agree(space, &[0, 1])
+    });
+    let at = [0, 1].map(|node| world.nodes[node].frozen_at(&log));
+    assert!(found, "frozen at {at:?}");
 }
 
 #[test]

@@ -147,6 +147,21 @@ fn no_operation_is_taken_that_no_honest_node_sends() {
 }
 
 #[test]
+fn a_link_that_was_closed_while_operations_were_on_their_way_rests() {
+    let mut link = Link::new();
+    let out = link.frame(&Frame::Heights {
+        space: link.space,
+        heights: Vec::new(),
+        whole: true,
+        credit: limits::CREDIT_BYTES,
+    });
+    assert!(!out.is_empty() && link.machine.awaits_writable(), "it pushes its log");
+    assert_violation(&mut link, &[99]);
+    assert!(!link.machine.awaits_writable());
+    assert_eq!(link.machine.wake_at_ms(), u64::MAX);
+}
+
+#[test]
 fn more_than_was_granted_is_a_violation() {
     let mut link = Link::new();
     let mut prev = OpId::NONE;

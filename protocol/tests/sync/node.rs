@@ -73,11 +73,11 @@ impl Space {
         log.head.seq.min(log.frozen).min(self.control.cap(&self.log_id(key), log.head.control_height))
     }
 
-    /// The newest operation of a log that is whole.
+    /// The newest operation of a log that counts.
     fn head(&self, key: (NodeId, u64)) -> OpId {
-        let Some(log) = self.logs.get(&key) else { return OpId::NONE };
-        let cap = self.control.cap(&self.log_id(key), log.head.control_height);
-        if log.frozen.min(cap) == u64::MAX { log.head.id } else { OpId::NONE }
+        let newest = (self.capped(key) as usize).checked_sub(1);
+        let id = newest.and_then(|newest| self.logs.get(&key)?.ids.get(newest));
+        id.copied().unwrap_or(OpId::NONE)
     }
 
     /// Everything two nodes have to agree on: the control log, and what counts of every log.

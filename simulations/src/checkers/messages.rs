@@ -7,7 +7,10 @@ use muster_protocol::{
     network::{Envelope, Kind, PeerName, delivery},
 };
 
-use super::picture::{Key, Knowledge, Picture, Rank, key};
+use super::{
+    picture::{Key, Knowledge, Picture, Rank, key},
+    villains,
+};
 use crate::world::{Said, Session, Shared, Told, key_of};
 
 /// A message in the order in which it reached a node.
@@ -21,12 +24,13 @@ pub(super) struct Arrival<'a> {
 
 impl Picture {
     /// Authenticity and contiguity.
-    pub(super) fn check_logs(&self, complaints: &mut Vec<String>) {
+    pub(super) fn check_logs(&self, known: &Knowledge<'_>, complaints: &mut Vec<String>) {
         let index = self.index;
         for (log, (counts, operations)) in &self.logs {
             let mut wrong =
                 |what: &str| complaints.push(format!("node {index}, log of {}: {what}", log.author));
-            if *counts != operations.len() as u64 {
+            // Of a villain's log more may be stored than counts.
+            if *counts != operations.len() as u64 && !known.is_of_villain(log) {
                 wrong(&format!("{} operations, of which {counts} count", operations.len()));
             }
             let (mut seq, mut prev, mut hlc, mut height) = (0, OpId::NONE, None, 0);
@@ -57,6 +61,7 @@ impl Picture {
         for (space, _, envelope) in self.messages() {
             let key = key(envelope);
             match known.said.get(&key) {
+                None if villains::takes_part(envelope, known) => {}
                 None if !is_answer(envelope, &known.said) => wrong(format!("nobody said {key:?}")),
                 None if !answers.insert((&envelope.from, &envelope.to, &envelope.reply_to)) => {
                     wrong(format!("{key:?} answers what was answered before"));
@@ -78,25 +83,26 @@ impl Picture {
                 wrong(format!("{key:?} was acknowledged by node {} and is missing", said.node));
             }
         }
-        self.check_timelines(&mut wrong);
+        self.check_timelines(known, &mut wrong);
         self.check_order(known, &mut wrong);
     }
 
     /// A channel's timeline shows each of its public messages once, in dense places.
-    fn check_timelines(&self, wrong: &mut impl FnMut(String)) {
+    fn check_timelines(&self, known: &Knowledge<'_>, wrong: &mut impl FnMut(String)) {
         let mut public: BTreeMap<&str, BTreeSet<Key>> = BTreeMap::new();
         for envelope in self.stored.get(&self.space).into_iter().flat_map(BTreeMap::values) {
             public.entry(envelope.channel.as_str()).or_default().insert(key(envelope));
         }
         for (channel, timeline) in &self.timelines {
             for (place, (sequence, key)) in (1..).zip(timeline) {
-                if place != *sequence || key.is_none() {
+                if place != *sequence || key.is_none() && !known.has_villains() {
                     wrong(format!("{channel} has sequence {sequence} ({key:?}) at place {place}"));
                 }
             }
             let shown: BTreeSet<_> = timeline.iter().filter_map(|(_, key)| key.clone()).collect();
             let public = public.remove(channel.as_str()).unwrap_or_default();
-            if shown.len() != timeline.len() || shown != public {
+            let places = timeline.iter().filter(|(_, key)| key.is_some()).count();
+            if shown.len() != places || shown != public {
                 wrong(format!("{channel} shows {} places for {} messages", timeline.len(), public.len()));
             }
         }
@@ -131,7 +137,9 @@ impl Picture {
             let in_front = candidates
                 .filter_map(|key| places.get(*key))
                 .any(|(there, before)| there == at && before < place);
-            if !in_front {
+            // What a villain said may be gone.
+            let gone = !by_id.contains_key(answered.as_str()) && known.is_of_villains(answered);
+            if !in_front && !gone {
                 wrong(format!("{key:?} stands in front of what it answers"));
             }
         }
@@ -157,8 +165,9 @@ impl Picture {
             complaints.push(format!("node {}: events tell of {told} messages of {held}", self.index));
         }
         let delivered = self.delivered(&arrivals);
+        let taken_back = villains::taken_back(self, shared);
         for session in shared.ledger.sessions().iter().filter(|session| session.node == self.index) {
-            let wrong = self.inbox_is_wrong(session, &delivered, shared.plan.inbox_depth);
+            let wrong = self.inbox_is_wrong(session, &delivered, shared.plan.inbox_depth, taken_back);
             let Some(wrong) = wrong else { continue };
             complaints.push(format!("node {}: the inbox of {} {wrong}", self.index, session.peer));
         }
@@ -169,6 +178,7 @@ impl Picture {
         session: &Session,
         delivered: &[(u64, &Envelope)],
         depth: usize,
+        taken_back: usize,
     ) -> Option<String> {
         let peer = PeerName::parse(&session.peer).ok()?;
         let Some(inbox) = self.inboxes.get(&session.id) else { return Some("is gone".to_owned()) };
@@ -177,6 +187,8 @@ impl Picture {
         };
         let sent: Vec<_> = delivered.iter().filter(|(_, envelope)| is_for(envelope)).collect();
         let due = sent.iter().filter(|(event, _)| *event > session.since).count().min(depth);
+        // What was taken back had pushed others out.
+        let due = due.saturating_sub(taken_back);
         if inbox.len() < due || inbox.len() > depth.min(sent.len()) {
             return Some(format!("holds {} envelopes, of {due} that are due", inbox.len()));
         }

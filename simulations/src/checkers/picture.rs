@@ -9,6 +9,7 @@ use muster_protocol::{
     cbor,
     clock::Hlc,
     content::RoomOpened,
+    control::ControlState,
     identity::NodeId,
     ids::{LogId, OpId, SpaceId},
     limits,
@@ -19,6 +20,7 @@ use muster_storage::{
     ChannelRow, EventRow, MessagePage, MessageRow, RoomRow, StoreError, ThreadRow, View, WorkspaceRow,
 };
 
+use super::villains;
 use crate::world::{Machine, Planted, Said, Shared};
 
 /// Sender and id of a message.
@@ -69,6 +71,26 @@ impl<'a> Knowledge<'a> {
     /// The direct rooms that people were shown.
     pub(super) fn resolved(&self) -> BTreeSet<crate::world::Resolved> {
         self.shared.ledger.rooms()
+    }
+
+    /// Whether a peer is a villain's.
+    pub(super) fn is_villain(&self, peer: &PeerName) -> bool {
+        self.shared.den.speaks_as(peer.as_str())
+    }
+
+    /// Whether anything may be taken back: what villains say may.
+    pub(super) fn has_villains(&self) -> bool {
+        !self.shared.den.ids().is_empty()
+    }
+
+    /// Whether a villain gave a message this id.
+    pub(super) fn is_of_villains(&self, id: &str) -> bool {
+        self.shared.den.gave(id)
+    }
+
+    /// Whether a log is a villain's.
+    pub(super) fn is_of_villain(&self, log: &LogId) -> bool {
+        self.shared.den.is_villain(log.author)
     }
 
     fn envelope(&mut self, operation: &Operation) -> Option<Arc<Envelope>> {
@@ -147,7 +169,7 @@ impl Picture {
             stored: BTreeMap::new(),
             openings: BTreeMap::new(),
         };
-        picture.take_spaces(known, &view, machine.id())?;
+        picture.take_spaces(known, &view, &control, machine.id())?;
         for member in view.members(&row)? {
             picture.shown.push(format!("{} {} {:?}", member.node, member.name, member.role));
         }
@@ -170,7 +192,13 @@ impl Picture {
         Ok(Some(picture))
     }
 
-    fn take_spaces(&mut self, known: &mut Knowledge<'_>, view: &View, me: NodeId) -> Result<(), StoreError> {
+    fn take_spaces(
+        &mut self,
+        known: &mut Knowledge<'_>,
+        view: &View,
+        control: &ControlState,
+        me: NodeId,
+    ) -> Result<(), StoreError> {
         let mut spaces = vec![self.space];
         for (at, one) in known.machines.iter().enumerate() {
             for other in &known.machines[at..] {
@@ -186,11 +214,19 @@ impl Picture {
                 }
             }
         }
+        for (index, villain) in (known.machines.len()..).zip(known.shared.den.ids()) {
+            let space = SpaceId::pair(self.space, me, *villain);
+            self.pairs.insert(index, space);
+            spaces.push(space);
+        }
         for space in spaces {
             for (log, counts) in view.log_heights(space)? {
                 let operations = view.log_operations(&log)?;
+                let villain = known.shared.den.is_villain(log.author);
                 for operation in operations.iter().take(counts as usize) {
-                    self.take_operation(known, operation);
+                    if !villain || villains::has_effect(operation, control, me) {
+                        self.take_operation(known, operation);
+                    }
                 }
                 self.logs.insert(log, (counts, operations));
             }

@@ -52,6 +52,9 @@ impl Mesh {
     }
 
     pub(super) fn publish(&mut self, now: u64, author: NodeId, boot: u64, topic: Topic, bytes: Vec<u8>) {
+        if bytes.len() > GOSSIP_BYTES_MAX && self.villains.contains(&author) {
+            return; // nobody passes it on
+        }
         if bytes.len() > GOSSIP_BYTES_MAX {
             self.complaints.push(format!("{author} gossiped {} bytes", bytes.len()));
             return;

@@ -48,6 +48,8 @@ pub(super) struct Host {
     /// The links this process believes to be up, by the node at the other end.
     told: BTreeMap<NodeId, Told>,
     inbox: VecDeque<Waiting>,
+    /// How long its process rests after each event that it takes, in milliseconds.
+    pub(super) pace_ms: u64,
 }
 
 /// A link as one end knows it.
@@ -90,6 +92,14 @@ struct Lane {
     refused: bool,
 }
 
+/// A node refused another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ban {
+    pub(super) by: NodeId,
+    pub(super) of: NodeId,
+    pub(super) at_ms: u64,
+}
+
 /// What will happen at some time.
 pub(super) enum Action {
     Connect { from: NodeId, boot: u64, to: NodeId },
@@ -109,7 +119,11 @@ pub(super) struct Mesh {
     pub(super) paths: Paths,
     pub(super) exchanges: Exchanges,
     pub(super) complaints: Vec<String>,
-    pub(super) bans: Vec<String>,
+    pub(super) bans: Vec<Ban>,
+    /// How long a ban lasts, in milliseconds.
+    pub(super) ban_ms: u64,
+    /// Who is not expected to keep to the contract of the port.
+    pub(super) villains: BTreeSet<NodeId>,
     pub(super) frames: u64,
     joints: BTreeMap<Ends, Joint>,
     agenda: BTreeMap<(u64, u64), Action>,
@@ -124,6 +138,8 @@ impl Mesh {
             exchanges: Exchanges::default(),
             complaints: Vec::new(),
             bans: Vec::new(),
+            ban_ms: BAN.as_millis() as u64,
+            villains: BTreeSet::new(),
             frames: 0,
             joints: BTreeMap::new(),
             agenda: BTreeMap::new(),
@@ -185,6 +201,7 @@ impl Mesh {
             banned: BTreeMap::new(),
             told: BTreeMap::new(),
             inbox: VecDeque::new(),
+            pace_ms: 0,
         };
         self.hosts.insert(node, host);
         self.push(node, Event::Listening { addresses: vec![address] });
@@ -409,6 +426,10 @@ impl Mesh {
         if host.told.get(&link.node).is_none_or(|told| told.number != link.number) {
             return false;
         }
+        if frame.len() > FRAME_BYTES_MAX && self.villains.contains(&from) {
+            self.reset(now, from, link.node); // the reader sees a length that no frame has
+            return true;
+        }
         if frame.len() > FRAME_BYTES_MAX {
             self.complaints.push(format!("{from} sent a frame of {} bytes", frame.len()));
             return false;
@@ -460,13 +481,14 @@ impl Mesh {
     }
 
     pub(super) fn close(&mut self, now: u64, node: NodeId, boot: u64, link: Link, closing: Closing) {
+        let ban_ms = self.ban_ms;
         let Some(host) = self.host(node, boot) else { return };
         if host.told.get(&link.node).is_none_or(|told| told.number != link.number) {
             return;
         }
         if closing == Closing::Ban {
-            host.banned.insert(link.node, now + BAN.as_millis() as u64);
-            self.bans.push(format!("{node} banned {} at {now} ms", link.node));
+            host.banned.insert(link.node, now + ban_ms);
+            self.bans.push(Ban { by: node, of: link.node, at_ms: now });
         }
         let ends = ends(node, link.node);
         if self.stream(ends, node, link.number).is_some() {

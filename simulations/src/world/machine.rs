@@ -53,6 +53,10 @@ struct State {
     disk: CrashDisk,
     boot: u64,
     node: Option<Node>,
+    /// The clock of the process that runs.
+    clock: Option<Arc<SimClock>>,
+    /// By how much the wall clock was set wrong, in milliseconds.
+    jumped_ms: i64,
     /// How it will crash if a fault that was set does not strike in time.
     crash: Crash,
     dice: Dice,
@@ -70,6 +74,8 @@ impl Machine {
             disk: CrashDisk::new(),
             boot: 0,
             node: None,
+            clock: None,
+            jumped_ms: 0,
             crash: Crash::Killed,
             dice: dice::dice(shared.seed, "machine", &[&index.to_be_bytes()]),
             processes: Vec::new(),
@@ -141,9 +147,11 @@ impl Machine {
         };
         let offset_ms = {
             let most = self.shared.plan.clock_offset_ms;
-            self.state().dice.random_range(-most..=most)
+            let mut state = self.state();
+            state.dice.random_range(-most..=most) + state.jumped_ms
         };
         let clock = Arc::new(SimClock::new(self.shared.beginning, offset_ms));
+        self.state().clock = Some(Arc::clone(&clock));
         let (network, events) = self.shared.mesh.start(self.id(), &address(self.index));
         let ports = Ports { clock, entropy, network: Arc::new(network), programs: Arc::new(NoPrograms) };
         let settings = Settings {
@@ -232,6 +240,15 @@ impl Machine {
                 let calls = state.dice.random_range(0..CALLS_MAX);
                 state.disk.fail_after(calls, fault);
             }
+        }
+    }
+
+    /// Sets its wall clock forward or back, also while it is down.
+    pub(super) fn jump(&self, by_ms: i64) {
+        let mut state = self.state();
+        state.jumped_ms += by_ms;
+        if let Some(clock) = &state.clock {
+            clock.jump(by_ms);
         }
     }
 

@@ -31,6 +31,11 @@ pub(super) struct Person {
 }
 
 impl Person {
+    /// Somebody else who is waited for.
+    pub(super) fn of(task: JoinHandle<()>) -> Self {
+        Self { task }
+    }
+
     /// Whether everything was done and said, or given up: then the ledger says why.
     pub(super) fn is_done(&self) -> bool {
         self.task.is_finished()

@@ -192,6 +192,8 @@ impl Attempt {
                     Some(Err(SendError::Work(_))) => return self.refused(),
                     Some(Err(_)) if !right => return self.refused(),
                     Some(Err(SendError::TargetNotVisible)) if asked == 1 => return self.refused(),
+                    // A villain that was removed does not come back; nobody knows what became of this.
+                    Some(Err(SendError::TargetNotVisible)) if self.is_for_villain(&request) => return,
                     Some(Err(SendError::TargetNotVisible)) => {}
                     Some(Err(error)) => {
                         return self.asker.machine.wrong(&format!("{:?} is refused: {error:?}", self.key));
@@ -203,6 +205,10 @@ impl Attempt {
         if self.asker.dice.random_ratio(1, 8) {
             self.repeat(request).await;
         }
+    }
+
+    fn is_for_villain(&self, request: &SendRequest) -> bool {
+        request.to.as_deref().is_some_and(|to| self.asker.shared.den.speaks_as(to))
     }
 
     fn taken(&self, sequence: Option<u64>) {

@@ -3,17 +3,12 @@
 use std::sync::Arc;
 
 use super::View;
-use crate::{
-    Store, StoreError,
-    append::{capped, is_whole},
-    rows::LogRow,
-    tables,
-};
+use crate::{Store, StoreError, append::capped, rows::At, tables};
 use muster_protocol::{
     cbor::{Bytes, Bytes64},
     control::ControlState,
     identity::NodeId,
-    ids::{LogId, OpId, SpaceId},
+    ids::{LogId, SpaceId},
     sync::{self, Height, Held},
 };
 
@@ -64,13 +59,15 @@ impl sync::View for SyncView<'_> {
     }
 
     fn held(&self, space: SpaceId) -> Result<Vec<Held>, StoreError> {
-        let Some(control) = self.view.control(space) else { return Ok(Vec::new()) };
-        let held = |(log, row, seq): (LogId, LogRow, u64)| {
-            let height = Height { author: log.author, incarnation: log.incarnation, seq };
-            Held { height, head: if is_whole(&row, &log, &control) { row.id } else { OpId::NONE } }
-        };
         // A log of which nothing counts is as good as none.
-        Ok(self.view.logs(space)?.into_iter().map(held).filter(|held| held.height.seq > 0).collect())
+        let logs = self.view.logs(space)?.into_iter().filter(|(_, _, counts)| *counts > 0);
+        logs.map(|(log, row, seq)| {
+            let height = Height { author: log.author, incarnation: log.incarnation, seq };
+            // Of a log that was cut off or frozen more may be stored than counts.
+            let head = if seq == row.seq { row.id } else { self.view.op(At { log: row.number, seq })?.id() };
+            Ok(Held { height, head })
+        })
+        .collect()
     }
 
     fn height(&self, log: &LogId) -> Result<u64, StoreError> {

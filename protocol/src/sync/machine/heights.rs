@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     cbor::Bytes32,
-    ids::{LogId, OpId, SpaceId},
+    ids::{LogId, SpaceId},
     limits,
     sync::{Frame, Height, Output, View, digest},
 };
@@ -31,7 +31,7 @@ impl Machine {
         let held = view.held(space)?;
         let mut heights: Vec<_> = held.iter().map(|held| held.height).collect();
         if digest(control.height(), &held) == theirs {
-            heights.iter().for_each(|height| shared.note(height));
+            shared.heard(&heights, true);
             (shared.known, shared.doubts) = (true, 0);
             let echo = !shared.told && !std::mem::replace(&mut shared.echoed, true);
             if echo {
@@ -48,8 +48,7 @@ impl Machine {
         if shared.doubts >= DOUBTS_MAX {
             // It holds as much of every log, and something else: the newest operations tell what.
             shared.doubts = 0;
-            let whole = held.iter().filter(|held| held.head != OpId::NONE).map(|held| held.height);
-            let mut heads: Vec<_> = whole.collect();
+            let mut heads = heights;
             let next = heads.iter().position(|head| Some(key(head)) > shared.doubted).unwrap_or(0);
             heads.rotate_left(next);
             heads.truncate(HEADS_COMPARED);
@@ -99,7 +98,7 @@ impl Machine {
         view: &V,
     ) -> Result<(), V::Error> {
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
-        heights.iter().for_each(|height| shared.note(height));
+        shared.heard(&heights, whole);
         let logs: Vec<_> = heights.iter().map(key).collect();
         self.plan_pulls(now_ms, space, &logs, view)?;
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };

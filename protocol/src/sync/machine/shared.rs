@@ -49,6 +49,10 @@ pub(super) struct Shared {
     pub(super) pair: Option<Arc<ControlState>>,
     /// What the peer holds or was sent.
     pub(super) peer: BTreeMap<LogKey, u64>,
+    /// What the peer told it holds, the newest of each log: less than [`Self::peer`] after a removal or fork.
+    pub(super) said: BTreeMap<LogKey, u64>,
+    /// The same since it told all its heights last.
+    pub(super) listed: BTreeMap<LogKey, u64>,
     /// Whether the peer told all its heights, so that it is known what it lacks; and we ours.
     pub(super) known: bool,
     pub(super) told: bool,
@@ -82,6 +86,21 @@ impl Shared {
         }
     }
 
+    /// Notes what the peer tells it holds; `whole` ends a list of all.
+    pub(super) fn heard(&mut self, heights: &[Height], whole: bool) {
+        for height in heights {
+            self.note(height);
+            for map in [&mut self.said, &mut self.listed] {
+                if map.len() < limits::LOGS_PER_SPACE_MAX || map.contains_key(&key(height)) {
+                    map.insert(key(height), height.seq);
+                }
+            }
+        }
+        if whole {
+            self.said = std::mem::take(&mut self.listed);
+        }
+    }
+
     /// Plans to ask for a log. A plan that stands is kept, unless there was progress since it was made.
     pub(super) fn plan_pull(&mut self, log: LogKey, ours: u64, at_ms: u64) {
         let pull = self.pulls.entry(log).or_insert(Pull::new(ours, at_ms));
@@ -92,8 +111,8 @@ impl Shared {
 
     /// Whether the peer told all it holds, and that is as much of every log as we hold.
     pub(super) fn holds_as_much(&self, ours: &[Height]) -> bool {
-        let same = ours.iter().all(|height| self.theirs(&key(height)) == height.seq);
-        self.known && same && self.peer.values().filter(|seq| **seq > 0).count() == ours.len()
+        let same = ours.iter().all(|height| self.said.get(&key(height)) == Some(&height.seq));
+        self.known && same && self.said.values().filter(|seq| **seq > 0).count() == ours.len()
     }
 
     pub(super) fn theirs(&self, log: &LogKey) -> u64 {
