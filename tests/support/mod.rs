@@ -10,14 +10,18 @@ use std::{
 
 mod api;
 mod dice;
+mod form;
 mod home;
 mod process;
 pub mod raw_peer;
+mod wire;
 
 pub use api::{Answer, Api, Say, Session, ids};
 pub use dice::Dice;
+pub use form::short_or_full;
 pub use home::{Door, Home};
 pub use process::{Node, Place, QUIC, TCP, Told};
+pub use wire::{Weather, Wire};
 
 /// No step of a test takes longer, on however busy a machine. What is waited for comes far sooner.
 pub const PATIENCE: Duration = Duration::from_secs(40);

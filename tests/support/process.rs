@@ -15,11 +15,17 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{Api, within};
+use super::{Api, Wire, within};
 
-/// Either transport, on any free port of this machine.
+/// Either transport, on any free port of this machine; of its own machine, for a node on a wire.
 pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+
+/// Where nodes on this machine are reached.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// Where the system keeps its programs.
+const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-under-test");
 
@@ -29,6 +35,10 @@ pub struct Place {
     name: String,
     transport: String,
     greet_seconds: u32,
+    /// Words before those of the program: what it is started by.
+    starter: Vec<String>,
+    /// The address where it serves HTTP.
+    ip: String,
 }
 
 /// What a command printed, and how it ended.
@@ -63,7 +73,36 @@ impl Place {
     pub fn over(transport: &str, name: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         // Peers of other nodes become visible within a second, and are gone two after they fell silent.
-        Self { home, name: name.to_owned(), transport: transport.to_owned(), greet_seconds: 1 }
+        Self {
+            home,
+            name: name.to_owned(),
+            transport: transport.to_owned(),
+            greet_seconds: 1,
+            starter: Vec::new(),
+            ip: LOOPBACK.to_owned(),
+        }
+    }
+
+    /// Places for nodes of these names that speak `transport`, each on a machine of its own if there is a wire.
+    pub fn on<const N: usize>(wire: Option<&Wire>, transport: &str, names: [&str; N]) -> [Self; N] {
+        let mut node = 0;
+        names.map(|name| {
+            let mut place = Self::over(transport, name);
+            if let Some(wire) = wire {
+                place.ip = wire.ip(node);
+                place.transport = transport.replace(LOOPBACK, &place.ip);
+                place.starter = ["ip", "netns", "exec", &wire.namespace(node)].map(str::to_owned).to_vec();
+            }
+            node += 1;
+            place
+        })
+    }
+
+    /// The same with no more than so many open files.
+    pub fn with_open_files(mut self, most: u32) -> Self {
+        let limited = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        self.starter.extend(["/bin/sh", "-c", &limited].map(str::to_owned));
+        self
     }
 
     /// The same with another time between two greets.
@@ -115,9 +154,13 @@ impl Place {
 
     /// `muster …`, which prints for people.
     pub fn command_for_people<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().arg("--data").arg(self.folder()).args(words);
+        let mut all = self.starter.iter().map(OsStr::new).chain([OsStr::new(PROGRAM)]);
+        let mut command = Command::new(all.next().unwrap());
+        command.env_clear().args(all).arg("--data").arg(self.folder()).args(words);
         command.env("MUSTER_NETWORK_GREET_INTERVAL_SECONDS", self.greet_seconds.to_string());
+        if !self.starter.is_empty() {
+            command.env("PATH", SYSTEM);
+        }
         command.current_dir(self.home.path()).kill_on_drop(true).stdin(Stdio::null());
         command
     }
@@ -142,9 +185,11 @@ impl Place {
 
     /// The words that start the node.
     pub fn up_words(&self) -> Vec<String> {
-        let words =
-            ["up", "--no-mdns", "--http", "127.0.0.1:0", "--listen", &self.transport, "--name", &self.name];
-        words.map(str::to_owned).to_vec()
+        let http = format!("{}:0", self.ip);
+        let words = ["up", "--no-mdns", "--http", &http, "--listen", &self.transport, "--name", &self.name];
+        let exposed = ["--set", "http.insecure_expose=true"];
+        let exposed = exposed.iter().filter(|_| self.ip != LOOPBACK);
+        words.iter().chain(exposed).map(|word| (*word).to_owned()).collect()
     }
 
     /// Starts the node and waits until it is ready.
