@@ -134,9 +134,11 @@ pub const QUIC_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 pub const QUIC_IDLE: Duration = Duration::from_secs(9);
 /// How often a quiet QUIC connection shows that it lives: three times in [`QUIC_IDLE`].
 pub const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(3);
-/// How often round trips are measured.
-pub const PING_INTERVAL: Duration = Duration::from_secs(15);
-/// A connection whose ping takes longer is closed: over TCP nothing else notices a vanished machine.
+/// How often round trips are measured. Over TCP nothing but pings notices a vanished machine, and libp2p keeps
+/// the first one that failed to itself: the second closes the connection, 30 s after the last answer at the
+/// latest (twice this, the time below, and 10 s for the stream of the second ping).
+pub const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a ping may take. It may have to wait behind megabytes on a slow path.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Share of the machine's memory above which new connections are refused.
 pub const MEMORY_SHARE_MAX: f64 = 0.7;
