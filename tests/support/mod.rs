@@ -30,13 +30,22 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(40);
 
 /// Looks until `look` finds something, and gives that.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, look).await
+}
+
+/// The same with a patience of its own, for what is made slow.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     let since = Instant::now();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "waited too long until {what}");
+        assert!(since.elapsed() < patience, "waited too long until {what}");
         tokio::time::sleep(PAUSE).await;
     }
 }
