@@ -4,9 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use support::{
-    Home, Place, QUIC, Say, Session, TCP, Weather, Wire, ids, meet, short_or_full, until_true, until_within,
-};
+use support::{Home, Place, QUIC, Say, Session, TCP, Weather, Wire, ids, short_or_full, until_within};
 
 mod support;
 
@@ -40,14 +38,19 @@ async fn they_meet_and_talk(transport: &str) {
     let since = Instant::now();
     let workspace = ada.node.api.found("workshop").await;
     let ticket = ada.node.api.ticket(&workspace).await;
-    until_true("bob joins", || async {
+    until_within(SLOW, "bob joins", || async {
         let joined = bob.node.api.join(&ticket).await;
         // A question that got lost may be asked again; nothing else is wrong.
         assert!(matches!(joined.status, 200 | 503 | 504), "{} {}", joined.status, joined.body);
-        joined.status == 200
+        (joined.status == 200).then_some(())
     })
     .await;
-    meet(&workspace, &ada.node, &bob.node).await;
+    until_within(SLOW, "both are connected", || async {
+        let both = ada.node.api.is_online(&workspace, &bob.node.peer_id).await
+            && bob.node.api.is_online(&workspace, &ada.node.peer_id).await;
+        both.then_some(())
+    })
+    .await;
     println!("{transport}: met after {:?}", since.elapsed());
     let asker = ada.node.api.session(&workspace, "asker", CHANNEL).await;
     let coder = bob.node.api.session(&workspace, "coder", CHANNEL).await;
@@ -69,11 +72,13 @@ async fn they_meet_and_talk(transport: &str) {
     }
     println!("{transport}: both hold all after {:?}", since.elapsed());
     // They know it of each other, too.
-    until_true("neither is behind", || async {
-        let behind = |members: Vec<serde_json::Value>| members.iter().all(|member| member["behind"] == 0);
-        behind(ada.node.api.members(&workspace).await) && behind(bob.node.api.members(&workspace).await)
-    })
-    .await;
+    for home in [&ada, &bob] {
+        until_within(SLOW, "nobody is behind", || async {
+            let members = home.node.api.members(&workspace).await;
+            members.iter().all(|member| member["behind"] == 0).then_some(())
+        })
+        .await;
+    }
     let (passed, lost) = wire.counted();
     println!("{transport}: {passed} packets passed, {lost} were lost");
     assert!(lost > passed / 10, "the wire was bad");

@@ -1,1 +1,77 @@
+//! A node that may not open another file: connections wait or fail, it does not crash, what it acknowledged
+//! stays, and it serves again when there is room.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests of real processes in real time")]
 
+use std::{net::TcpStream, time::Duration};
+
+use support::{Api, Home, Place, QUIC, TCP, ids, short_or_full, until_true, workspace};
+
+mod support;
+
+const CHANNEL: &str = "builders";
+const THREAD: &str = "thread_first";
+/// What the node needs for itself is less than this, and not much less.
+const FILES: u32 = 48;
+
+/// How many files a node has open.
+fn open_files(home: &Home) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", home.node.pid())).unwrap().count()
+}
+
+async fn its_doors_are_crowded(transport: &str) {
+    let [at_ada, at_bob] = Place::on(None, transport, ["ada", "bob"]);
+    let (ada, bob) = tokio::join!(Home::at(at_ada.with_open_files(FILES)), Home::at(at_bob));
+    let workspace = workspace(&ada.node, &[&bob.node]).await;
+    let asker = ada.node.api.session(&workspace, "asker", CHANNEL).await;
+    let coder = bob.node.api.session(&workspace, "coder", CHANNEL).await;
+    let pid = ada.node.pid();
+    println!("{transport}: {} files open at rest", open_files(&ada));
+    let mut said = vec![ada.node.api.say(&workspace, &asker, THREAD, "before").await];
+
+    for round in 0..short_or_full(2, 20) {
+        let doors = ada.node.api.base.strip_prefix("http://").unwrap().to_owned();
+        // The system takes them all, the node as many as it may.
+        let crowd: Vec<_> =
+            (0..short_or_full(100, 400)).map(|_| TcpStream::connect(&doors).unwrap()).collect();
+        until_true("the node has no file left", || async { open_files(&ada) + 1 >= FILES as usize }).await;
+        // Who has a connection goes on, and so do the links between nodes.
+        said.push(ada.node.api.say(&workspace, &asker, THREAD, &format!("crowded {round}")).await);
+        said.push(bob.node.api.say(&workspace, &coder, THREAD, &format!("not crowded {round}")).await);
+        bob.node.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+        // Who comes now has to wait, until somebody goes.
+        let late = Api::new(&ada.node.api.base, &ada.node.api.token);
+        let waits =
+            tokio::time::timeout(Duration::from_secs(1), late.say(&workspace, &asker, THREAD, "late"));
+        assert!(waits.await.is_err(), "there was no room");
+        drop(crowd);
+        let late = Api::new(&ada.node.api.base, &ada.node.api.token);
+        said.push(late.say(&workspace, &asker, THREAD, &format!("room again {round}")).await);
+    }
+    assert_eq!(ada.node.pid(), pid);
+    let held = ids(&ada.node.api.thread(&workspace, CHANNEL, THREAD).await);
+    println!("{held:?} {said:?}");
+    until_true("both hold all", || async { true }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_quic_those_who_have_a_connection_go_on() {
+    its_doors_are_crowded(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tcp_those_who_have_a_connection_go_on() {
+    its_doors_are_crowded(TCP).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_too_few_files_it_says_why_it_does_not_start() {
+    for files in (4..40).step_by(1) {
+        let place = Place::new("ada").with_open_files(files);
+        match place.try_up().await {
+            Some(node) => {
+                println!("{files} {:?}", node.terminate().await.0);
+            }
+            None => println!("{files} {}", place.last_words()),
+        }
+    }
+}

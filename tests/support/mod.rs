@@ -10,6 +10,7 @@ use std::{
 
 mod api;
 mod dice;
+mod disk;
 mod form;
 mod home;
 mod process;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use api::{Answer, Api, Say, Session, ids};
 pub use dice::Dice;
+pub use disk::SmallDisk;
 pub use form::short_or_full;
 pub use home::{Door, Home};
 pub use process::{Node, Place, QUIC, TCP, Told};

@@ -140,6 +140,13 @@ impl Place {
         bytes
     }
 
+    /// The error with which the last node of this place ended: one line of JSON, the last on standard error.
+    pub fn last_words(&self) -> Value {
+        let logged = self.logged();
+        let last = logged.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|_| panic!("not JSON: {logged}"))
+    }
+
     /// Everything the nodes of this place wrote to standard error.
     pub fn logged(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
@@ -194,25 +201,33 @@ impl Place {
 
     /// Starts the node and waits until it is ready.
     pub async fn up(&self) -> Node {
+        self.try_up().await.unwrap_or_else(|| panic!("{} does not start: {}", self.name, self.logged()))
+    }
+
+    /// The same; none when it ended before it was ready. Its last words say why.
+    pub async fn try_up(&self) -> Option<Node> {
         let mut command = self.command(self.up_words());
         let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let since = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = within("the node to be ready", out.next_line()).await.unwrap();
-        let line = line.unwrap_or_else(|| panic!("{} does not start: {}", self.name, self.logged()));
+        let Some(line) = line else {
+            within("the node to end", child.wait()).await.unwrap();
+            return None;
+        };
         let took = since.elapsed();
         let ready: Value = serde_json::from_str(&line).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let token = std::fs::read_to_string(self.folder().join("operator.token")).unwrap();
-        Node {
+        Some(Node {
             api: Api::new(&text(&ready["http"]), token.trim()),
             peer_id: text(&ready["peer_id"]),
             listen: ready["listen"].as_array().unwrap().iter().map(text).collect(),
             took,
             child,
             _out: out,
-        }
+        })
     }
 
     /// From now on the node listens where `node` does, as one with a fixed port would.
