@@ -261,6 +261,12 @@ pub const PROGRAM_LOG_LINE_BYTES_MAX: usize = 4 * 1024;
 /// How long a program has to end by itself once its input is closed; then it is killed.
 pub const PROGRAM_STOP_GRACE: Duration = Duration::from_secs(3);
 
+// ---- the process -----------------------------------------------------------------------------
+
+/// Files, sockets included, that the system has to let a node open. At rest it has 18 open, and with fewer it
+/// fails here or there; the rest is for a few connections. More that it may not open have to wait.
+pub const OPEN_FILES_MIN: u64 = 32;
+
 // ---- HTTP ------------------------------------------------------------------------------------
 
 /// Body of one HTTP request (N-133). Uploads have their own limit.
