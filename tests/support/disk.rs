@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, path::PathBuf, process::Command};
 
-use super::Place;
+use super::{Place, skip};
 
 /// A file system in memory, in the place of a data folder. It goes with this, which has to go before the place.
 pub struct SmallDisk {
@@ -18,7 +18,7 @@ impl SmallDisk {
         match mount(&["-t", "tmpfs", "-o", &format!("size={kib}k,mode=0700"), "tmpfs"], &folder) {
             Ok(()) => Some(Self { folder }),
             Err(why) => {
-                println!("skipped, for it needs a small file system: {why}");
+                skip(&format!("it needs a small file system: {why}"));
                 None
             }
         }

@@ -3,6 +3,13 @@
 /// The name of the variable that asks for the full form: `MUSTER_TORTURE=full`.
 const VARIABLE: &str = "MUSTER_TORTURE";
 
+/// Says why a test, or a part of it, is not played here. Who asked for the full form wants to know for certain,
+/// so then it fails.
+pub fn skip(why: &str) {
+    assert!(short_or_full(true, false), "skipped, and the full form was asked for: {why}");
+    println!("skipped: {why}");
+}
+
 /// The short form runs with every change and takes a minute and a half altogether; the full one has more
 /// rounds, more load and longer silences.
 pub fn short_or_full<T>(short: T, full: T) -> T {

@@ -20,7 +20,7 @@ mod wire;
 pub use api::{Answer, Api, Say, Session, ids};
 pub use dice::Dice;
 pub use disk::SmallDisk;
-pub use form::short_or_full;
+pub use form::{short_or_full, skip};
 pub use home::{Door, Home};
 pub use process::{Node, Place, QUIC, TCP, Told};
 pub use wire::{Weather, Wire};

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_tun::Tun;
 
-use super::Dice;
+use super::{Dice, skip};
 
 /// Wires that may lie in one machine at once, each with 16 addresses of 198.18.0.0/15, which is reserved for
 /// tests of networks.
@@ -104,12 +104,12 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Lays one, or prints why a test that cannot do without one is skipped.
+    /// Lays one, or says why a test that cannot do without one is skipped.
     pub async fn lay_or_skip(nodes: u8) -> Option<Self> {
         match Self::lay(nodes).await {
             Ok(wire) => Some(wire),
             Err(why) => {
-                println!("skipped, for it needs network namespaces and TUN devices: {why}");
+                skip(&format!("it needs network namespaces and TUN devices: {why}"));
                 None
             }
         }
