@@ -125,6 +125,9 @@ pub const CONNECTIONS_PER_PEER_MAX: u32 = 12;
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// How long a connection without any stream stays. Longer than any pause between two links.
 pub const CONNECTION_IDLE: Duration = Duration::from_secs(60);
+/// How long a connection may take to close. When the other end has vanished it would take as long as TCP
+/// keeps trying, and the peer would not be dialled meanwhile.
+pub const CONNECTION_CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How long one address may take to be connected to; half of [`REQUEST_TIMEOUT`], so that a question
 /// can still be asked after a bad address was tried.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
