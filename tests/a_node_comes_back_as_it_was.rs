@@ -122,6 +122,22 @@ async fn a_second_process_on_one_folder_is_refused_and_told_who_holds_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_processes_started_at_once_on_one_folder_one_runs() {
+    let place = Place::new("ada");
+    for round in 1..=3 {
+        let started = futures::future::join_all((0..4).map(|_| place.try_up())).await;
+        let Ok([node]) = <[Node; 1]>::try_from(started.into_iter().flatten().collect::<Vec<_>>()) else {
+            panic!("one runs")
+        };
+        assert_eq!(place.logged().matches("in use by another muster process").count(), 3 * round);
+        node.api.found("workshop").await;
+        let kept = node.api.get("/node/v1/workspaces").await.expect(200);
+        assert_eq!(kept["workspaces"].as_array().unwrap().len(), round, "what the one before it had");
+        node.kill().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_is_a_clear_error_and_changes_nothing() {
     let (at_ada, at_bob) = (Place::new("ada"), Place::new("bob"));
     let ada = at_ada.up().await;

@@ -1,5 +1,5 @@
-//! Two nodes under load, of which one or the other is killed fifty times: whatever was answered with 200
-//! is on both in the end, once.
+//! Two nodes under load, of which one, the other or both at once are killed again and again: whatever was
+//! answered with 200 is on both in the end, once.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests of real processes in real time")]
 
 use std::{
@@ -12,12 +12,14 @@ use std::{
 };
 
 use reqwest::Method;
-use support::{Answer, Api, Dice, Door, Home, Say, Session, ids, meet, until_true, workspace};
+use support::{
+    Answer, Api, Dice, Door, Home, Place, QUIC, Say, Session, TCP, Wire, ids, meet, short_or_full,
+    until_true, workspace,
+};
 
 mod support;
 
 const CHANNEL: &str = "builders";
-const KILLS: usize = 50;
 /// Sessions that talk at once at each node, each in a thread of its own.
 const TALKERS: usize = 3;
 /// What decides when which node is killed. Another one tries other moments.
@@ -52,9 +54,10 @@ async fn talk(
     said
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
-    let (mut ada, mut bob) = tokio::join!(Home::new("ada"), Home::new("bob"));
+async fn killed_under_load(transport: &str) {
+    let wire = Wire::lay_or_loopback(2).await;
+    let [ada, bob] = Place::on(wire.as_ref(), transport, ["ada", "bob"]);
+    let (mut ada, mut bob) = tokio::join!(Home::at(ada), Home::at(bob));
     let workspace = workspace(&ada.node, &[&bob.node]).await;
     let stop = Arc::new(AtomicBool::new(false));
     let mut talks = Vec::new();
@@ -68,11 +71,15 @@ async fn nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
     }
 
     let mut dice = Dice::new(SEED);
-    for _ in 0..KILLS {
+    let kills = short_or_full(25, 250);
+    for _ in 0..kills {
         // From before it is linked again to well after.
         tokio::time::sleep(Duration::from_millis(dice.below(1200))).await;
-        let home = if dice.below(2) == 0 { &mut ada } else { &mut bob };
-        home.kill_and_start().await;
+        match dice.below(5) {
+            0 | 1 => ada.kill_and_start().await,
+            2 | 3 => bob.kill_and_start().await,
+            _ => drop(tokio::join!(ada.kill_and_start(), bob.kill_and_start())),
+        }
     }
     stop.store(true, Ordering::Relaxed);
 
@@ -95,8 +102,8 @@ async fn nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
             assert!((1..said.len()).all(|number| place(number - 1) < place(number)), "{in_order:?}");
         }
     }
-    println!("{all} messages, {KILLS} kills");
-    assert!(all > KILLS, "there was load");
+    println!("{transport}: {all} messages, {kills} kills");
+    assert!(all > kills, "there was load");
 
     // They do not only hold the same: they know it of each other, and go on.
     meet(&workspace, &ada.node, &bob.node).await;
@@ -108,4 +115,14 @@ async fn nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
     for home in [&ada, &bob] {
         assert!(!home.place.logged().contains("forks"), "a log forked");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_quic_nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
+    killed_under_load(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tcp_nothing_answered_with_200_is_lost_and_nothing_is_there_twice() {
+    killed_under_load(TCP).await;
 }

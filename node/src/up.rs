@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use muster_protocol::limits::OPEN_FILES_MIN;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +18,7 @@ use crate::{
 /// Runs the node of a data folder until SIGTERM, SIGINT or a failure of its store.
 pub fn run(settings: Settings, folder: DataFolder, output: Output) -> anyhow::Result<ExitCode> {
     start_log(&settings);
+    refuse_few_files()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anybody is told that it is up: a signal that comes at once has to end it as cleanly.
@@ -32,6 +34,17 @@ pub fn run(settings: Settings, folder: DataFolder, output: Output) -> anyhow::Re
             }
         }
     })
+}
+
+/// With too few files a node fails at whatever opens one too many, with words that help nobody.
+fn refuse_few_files() -> anyhow::Result<()> {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    match most {
+        Some(most) if most < OPEN_FILES_MIN => Err(anyhow::anyhow!(
+            "this process may open {most} files, and a node needs {OPEN_FILES_MIN}; raise that with `ulimit -n 1024`"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn start_log(settings: &Settings) {

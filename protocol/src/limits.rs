@@ -125,6 +125,9 @@ pub const CONNECTIONS_PER_PEER_MAX: u32 = 12;
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// How long a connection without any stream stays. Longer than any pause between two links.
 pub const CONNECTION_IDLE: Duration = Duration::from_secs(60);
+/// How long a connection may take to close. When the other end has vanished it would take as long as TCP
+/// keeps trying, and the peer would not be dialled meanwhile.
+pub const CONNECTION_CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How long one address may take to be connected to; half of [`REQUEST_TIMEOUT`], so that a question
 /// can still be asked after a bad address was tried.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,9 +137,11 @@ pub const QUIC_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 pub const QUIC_IDLE: Duration = Duration::from_secs(9);
 /// How often a quiet QUIC connection shows that it lives: three times in [`QUIC_IDLE`].
 pub const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(3);
-/// How often round trips are measured.
-pub const PING_INTERVAL: Duration = Duration::from_secs(15);
-/// A connection whose ping takes longer is closed: over TCP nothing else notices a vanished machine.
+/// How often round trips are measured. Over TCP nothing but pings notices a vanished machine, and libp2p keeps
+/// the first one that failed to itself: the second closes the connection, 30 s after the last answer at the
+/// latest (twice this, the time below, and 10 s for the stream of the second ping).
+pub const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a ping may take. It may have to wait behind megabytes on a slow path.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Share of the machine's memory above which new connections are refused.
 pub const MEMORY_SHARE_MAX: f64 = 0.7;
@@ -258,6 +263,12 @@ pub const PROGRAM_LINES_MAX: usize = 16;
 pub const PROGRAM_LOG_LINE_BYTES_MAX: usize = 4 * 1024;
 /// How long a program has to end by itself once its input is closed; then it is killed.
 pub const PROGRAM_STOP_GRACE: Duration = Duration::from_secs(3);
+
+// ---- the process -----------------------------------------------------------------------------
+
+/// Files, sockets included, that the system has to let a node open. At rest it has 18 open, and with fewer it
+/// fails here or there; the rest is for a few connections. More that it may not open have to wait.
+pub const OPEN_FILES_MIN: u64 = 32;
 
 // ---- HTTP ------------------------------------------------------------------------------------
 

@@ -41,7 +41,13 @@ impl Home {
 
     /// Starts it again after it was ended.
     pub async fn start(&mut self) {
-        self.node = self.place.up().await;
+        let node = self.place.up().await;
+        self.is_now(node);
+    }
+
+    /// Replaces a node that has ended.
+    pub fn is_now(&mut self, node: Node) {
+        self.node = node;
         *self.door.0.write().unwrap_or_else(PoisonError::into_inner) = self.node.api.clone();
     }
 }

@@ -10,14 +10,20 @@ use std::{
 
 mod api;
 mod dice;
+mod disk;
+mod form;
 mod home;
 mod process;
 pub mod raw_peer;
+mod wire;
 
 pub use api::{Answer, Api, Say, Session, ids};
 pub use dice::Dice;
+pub use disk::SmallDisk;
+pub use form::{short_or_full, skip};
 pub use home::{Door, Home};
 pub use process::{Node, Place, QUIC, TCP, Told};
+pub use wire::{Weather, Wire};
 
 /// No step of a test takes longer, on however busy a machine. What is waited for comes far sooner.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -26,13 +32,22 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(40);
 
 /// Looks until `look` finds something, and gives that.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, look).await
+}
+
+/// The same with a patience of its own, for what is made slow.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     let since = Instant::now();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "waited too long until {what}");
+        assert!(since.elapsed() < patience, "waited too long until {what}");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -15,11 +15,17 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{Api, within};
+use super::{Api, Wire, within};
 
-/// Either transport, on any free port of this machine.
+/// Either transport, on any free port of this machine; of its own machine, for a node on a wire.
 pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+
+/// Where nodes on this machine are reached.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// Where the system keeps its programs.
+const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-under-test");
 
@@ -29,6 +35,10 @@ pub struct Place {
     name: String,
     transport: String,
     greet_seconds: u32,
+    /// Words before those of the program: what it is started by.
+    starter: Vec<String>,
+    /// The address where it serves HTTP.
+    ip: String,
 }
 
 /// What a command printed, and how it ended.
@@ -63,7 +73,36 @@ impl Place {
     pub fn over(transport: &str, name: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         // Peers of other nodes become visible within a second, and are gone two after they fell silent.
-        Self { home, name: name.to_owned(), transport: transport.to_owned(), greet_seconds: 1 }
+        Self {
+            home,
+            name: name.to_owned(),
+            transport: transport.to_owned(),
+            greet_seconds: 1,
+            starter: Vec::new(),
+            ip: LOOPBACK.to_owned(),
+        }
+    }
+
+    /// Places for nodes of these names that speak `transport`, each on a machine of its own if there is a wire.
+    pub fn on<const N: usize>(wire: Option<&Wire>, transport: &str, names: [&str; N]) -> [Self; N] {
+        let mut node = 0;
+        names.map(|name| {
+            let mut place = Self::over(transport, name);
+            if let Some(wire) = wire {
+                place.ip = wire.ip(node);
+                place.transport = transport.replace(LOOPBACK, &place.ip);
+                place.starter = ["ip", "netns", "exec", &wire.namespace(node)].map(str::to_owned).to_vec();
+            }
+            node += 1;
+            place
+        })
+    }
+
+    /// The same with no more than so many open files.
+    pub fn with_open_files(mut self, most: u32) -> Self {
+        let limited = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        self.starter.extend(["/bin/sh", "-c", &limited].map(str::to_owned));
+        self
     }
 
     /// The same with another time between two greets.
@@ -101,6 +140,13 @@ impl Place {
         bytes
     }
 
+    /// The error with which the last node of this place ended: one line of JSON, the last on standard error.
+    pub fn last_words(&self) -> Value {
+        let logged = self.logged();
+        let last = logged.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|_| panic!("not JSON: {logged}"))
+    }
+
     /// Everything the nodes of this place wrote to standard error.
     pub fn logged(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
@@ -115,9 +161,13 @@ impl Place {
 
     /// `muster …`, which prints for people.
     pub fn command_for_people<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().arg("--data").arg(self.folder()).args(words);
+        let mut all = self.starter.iter().map(OsStr::new).chain([OsStr::new(PROGRAM)]);
+        let mut command = Command::new(all.next().unwrap());
+        command.env_clear().args(all).arg("--data").arg(self.folder()).args(words);
         command.env("MUSTER_NETWORK_GREET_INTERVAL_SECONDS", self.greet_seconds.to_string());
+        if !self.starter.is_empty() {
+            command.env("PATH", SYSTEM);
+        }
         command.current_dir(self.home.path()).kill_on_drop(true).stdin(Stdio::null());
         command
     }
@@ -142,32 +192,42 @@ impl Place {
 
     /// The words that start the node.
     pub fn up_words(&self) -> Vec<String> {
-        let words =
-            ["up", "--no-mdns", "--http", "127.0.0.1:0", "--listen", &self.transport, "--name", &self.name];
-        words.map(str::to_owned).to_vec()
+        let http = format!("{}:0", self.ip);
+        let words = ["up", "--no-mdns", "--http", &http, "--listen", &self.transport, "--name", &self.name];
+        let exposed = ["--set", "http.insecure_expose=true"];
+        let exposed = exposed.iter().filter(|_| self.ip != LOOPBACK);
+        words.iter().chain(exposed).map(|word| (*word).to_owned()).collect()
     }
 
     /// Starts the node and waits until it is ready.
     pub async fn up(&self) -> Node {
+        self.try_up().await.unwrap_or_else(|| panic!("{} does not start: {}", self.name, self.logged()))
+    }
+
+    /// The same; none when it ended before it was ready. Its last words say why.
+    pub async fn try_up(&self) -> Option<Node> {
         let mut command = self.command(self.up_words());
         let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let since = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = within("the node to be ready", out.next_line()).await.unwrap();
-        let line = line.unwrap_or_else(|| panic!("{} does not start: {}", self.name, self.logged()));
+        let Some(line) = line else {
+            within("the node to end", child.wait()).await.unwrap();
+            return None;
+        };
         let took = since.elapsed();
         let ready: Value = serde_json::from_str(&line).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let token = std::fs::read_to_string(self.folder().join("operator.token")).unwrap();
-        Node {
+        Some(Node {
             api: Api::new(&text(&ready["http"]), token.trim()),
             peer_id: text(&ready["peer_id"]),
             listen: ready["listen"].as_array().unwrap().iter().map(text).collect(),
             took,
             child,
             _out: out,
-        }
+        })
     }
 
     /// From now on the node listens where `node` does, as one with a fixed port would.

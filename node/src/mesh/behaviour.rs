@@ -1,6 +1,7 @@
 //! The libp2p protocols a node speaks, and their bounds.
 //!
-//! Nothing here is of our making but [`admission`](super::admission) and [`links`](super::links).
+//! Nothing here is of our making but [`admission`](super::admission), [`links`](super::links) and how a
+//! connection over TCP closes ([`yamux`](super::yamux)).
 
 use std::{collections::BTreeSet, error::Error};
 
@@ -11,7 +12,7 @@ use libp2p::{
     metrics::Registry,
     noise, ping, relay, request_response,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
-    tcp, yamux,
+    tcp,
 };
 use muster_protocol::limits::{
     CONNECTION_IDLE, CONNECTIONS_IN_MAX, CONNECTIONS_OUT_MAX, CONNECTIONS_PENDING_MAX,
@@ -20,7 +21,7 @@ use muster_protocol::limits::{
     RELAY_CIRCUITS_PER_NODE_MAX, RELAY_RESERVATIONS_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 
-use super::{MeshConfig, admission::Admission, gossip, links, requests};
+use super::{MeshConfig, admission::Admission, gossip, links, requests, yamux};
 
 /// All protocols together. The guards stand first: see [`admission`](super::admission).
 #[derive(NetworkBehaviour)]
@@ -51,7 +52,7 @@ pub(super) fn swarm(
 ) -> Result<Swarm<Behaviour>, Box<dyn Error + Send + Sync>> {
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux_config)?
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::new)?
         .with_quic_config(|mut quic| {
             quic.max_stream_data = QUIC_WINDOW_BYTES;
             quic.max_connection_data = QUIC_WINDOW_BYTES;
@@ -62,7 +63,7 @@ pub(super) fn swarm(
             quic
         })
         .with_dns()?
-        .with_relay_client(noise::Config::new, yamux_config)?
+        .with_relay_client(noise::Config::new, yamux::Config::new)?
         .with_behaviour(|keypair, relay| behaviour(config, keypair, relay, relays, registry))
         .map_err(|error| error.to_string())?
         .with_swarm_config(|swarm| {
@@ -71,12 +72,6 @@ pub(super) fn swarm(
         .with_connection_timeout(DIAL_TIMEOUT)
         .build();
     Ok(swarm)
-}
-
-fn yamux_config() -> yamux::Config {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(STREAMS_PER_CONNECTION_MAX as usize);
-    config
 }
 
 fn behaviour(

@@ -43,6 +43,7 @@ mod links;
 mod relays;
 mod requests;
 mod streams;
+mod yamux;
 
 pub use links::LINK_PROTOCOL;
 pub use requests::ASK_PROTOCOL;
