@@ -20,6 +20,7 @@ use crate::{
     identity::NodeId,
     ids::{LogId, OpId, SpaceId, WorkspaceId, hash},
     limits,
+    mutants::{self, Mutant},
     operation::{Kind, Operation},
 };
 
@@ -509,6 +510,9 @@ impl ControlState {
             return if self.pair.is_some() { Standing::Stranger } else { Standing::Ahead };
         }
         let Some(member) = self.members.get(&log.author) else { return Standing::Stranger };
+        if mutants::is(Mutant::SkippedCutOff) {
+            return Standing::Member;
+        }
         for stay in &member.stays {
             if let Some((_, cut_offs)) = &stay.until
                 && let Some(last) = cut_offs.get(&log.incarnation)
@@ -531,6 +535,9 @@ impl ControlState {
     /// to others up to here, so that a cut log does not make nodes differ for ever.
     pub fn cap(&self, log: &LogId, control_height: u64) -> u64 {
         let Some(member) = self.members.get(&log.author) else { return 0 };
+        if mutants::is(Mutant::SkippedCutOff) {
+            return u64::MAX;
+        }
         for stay in &member.stays {
             if let Some((until, cut_offs)) = &stay.until {
                 if let Some(last) = cut_offs.get(&log.incarnation) {

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod log;
+pub mod mutants;
 pub mod network;
 pub mod operation;
 pub mod presence;

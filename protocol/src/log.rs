@@ -8,6 +8,7 @@ use crate::{
     clock::Hlc,
     control::{ControlState, Standing},
     ids::OpId,
+    mutants::{self, Mutant},
     operation::Operation,
 };
 
@@ -94,7 +95,8 @@ pub fn admit(control: &ControlState, head: Option<&Head>, op: &Operation, now_ms
         // What it continues was cut off after we stored it. Who lacks that will never store this.
         return Admission::Refuse(Refused::CutOff);
     }
-    if header.prev != head.map_or(OpId::NONE, |head| head.id) {
+    let continues = header.prev == head.map_or(OpId::NONE, |head| head.id);
+    if !continues && !mutants::is(Mutant::UncheckedPrev) {
         return Admission::Refuse(Refused::Chain);
     }
     if let Some(head) = head

@@ -47,6 +47,9 @@ pub struct Faults {
     /// A process takes what reaches it only slowly.
     #[serde(default)]
     pub slow: u32,
+    /// A machine's folder is copied, and later the machine comes back from that copy.
+    #[serde(default)]
+    pub copy: u32,
 }
 
 impl Faults {
@@ -63,6 +66,7 @@ impl Faults {
             &mut varied.power_cut,
             &mut varied.clock_jump,
             &mut varied.slow,
+            &mut varied.copy,
         ];
         for weight in weights {
             *weight *= dice.random_range(0..=3);
@@ -80,6 +84,7 @@ impl Faults {
             + self.power_cut
             + self.clock_jump
             + self.slow
+            + self.copy
     }
 }
 
@@ -104,12 +109,23 @@ pub enum Strike {
     Jump(usize, i64),
     /// A process rests so many milliseconds after each event; 0 is the end of one such strike.
     Slow(usize, u64),
+    /// A machine's folder is copied.
+    Copy(usize),
+    /// A machine comes back from the copy, if there is one.
+    Return(usize),
 }
 
 impl Strike {
     /// Whether this is a fault, not the end of one.
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Strike::Unblock(_) | Strike::Unclog(..) | Strike::Restart(_) | Strike::Slow(_, 0))
+        !matches!(
+            self,
+            Strike::Unblock(_)
+                | Strike::Unclog(..)
+                | Strike::Restart(_)
+                | Strike::Slow(_, 0)
+                | Strike::Return(_)
+        )
     }
 
     /// Lets it happen to the links of nodes. Crashes are left to whoever runs the nodes.
@@ -122,7 +138,11 @@ impl Strike {
             Strike::Clog(a, b) => mesh.clog(node(*a), node(*b)),
             Strike::Unclog(a, b) => mesh.unclog(node(*a), node(*b)),
             Strike::Slow(a, pace_ms) => mesh.set_pace(node(*a), *pace_ms),
-            Strike::Crash(..) | Strike::Restart(_) | Strike::Jump(..) => {}
+            Strike::Crash(..)
+            | Strike::Restart(_)
+            | Strike::Jump(..)
+            | Strike::Copy(_)
+            | Strike::Return(_) => {}
         }
     }
 }
@@ -157,6 +177,7 @@ pub fn timeline(dice: &mut Dice, faults: &Faults, nodes: usize, duration_ms: u64
                 strikes.extend([(now, Strike::Crash(a, crash)), (end, Strike::Restart(a))]);
             }
             Kind::Crash(_) => {} // it is down already
+            Kind::Copy => strikes.extend([(now, Strike::Copy(a)), (end, Strike::Return(a))]),
             Kind::Jump => {
                 let by = dice.random_range(0..=faults.clock_jump_max_ms) as i64;
                 let by = if dice.random_ratio(1, 2) { by } else { -by };
@@ -181,6 +202,7 @@ enum Kind {
     Crash(Crash),
     Jump,
     Slow,
+    Copy,
 }
 
 fn choose(dice: &mut Dice, faults: &Faults) -> Option<Kind> {
@@ -193,6 +215,7 @@ fn choose(dice: &mut Dice, faults: &Faults) -> Option<Kind> {
         (faults.power_cut, Kind::Crash(Crash::PowerCut)),
         (faults.clock_jump, Kind::Jump),
         (faults.slow, Kind::Slow),
+        (faults.copy, Kind::Copy),
     ];
     let total = faults.total();
     let mut left = if total == 0 { return None } else { dice.random_range(0..total) };
@@ -238,6 +261,7 @@ mod tests {
             clock_jump: 1,
             clock_jump_max_ms: 60_000,
             slow: 1,
+            copy: 1,
         };
         let strikes = timeline(&mut dice::dice(1, "faults", &[]), &faults, 5, 20_000);
         let count = |wanted: fn(&Strike) -> bool| strikes.iter().filter(|(_, s)| wanted(s)).count();
@@ -248,6 +272,7 @@ mod tests {
             strikes.iter().map(|(_, s)| if let Strike::Jump(_, by) = s { *by } else { 0 }).sum();
         assert_eq!(jumped, 0);
         assert_eq!(count(|s| matches!(s, Strike::Slow(_, 0))), count(|s| matches!(s, Strike::Slow(_, 1..))));
+        assert_eq!(count(|s| matches!(s, Strike::Copy(_))), count(|s| matches!(s, Strike::Return(_))));
         assert_eq!(count(|s| matches!(s, Strike::Clog(..))), count(|s| matches!(s, Strike::Unclog(..))));
         assert_eq!(count(|s| matches!(s, Strike::Crash(..))), count(|s| matches!(s, Strike::Restart(_))));
     }

@@ -5,12 +5,13 @@ use serde::Deserialize;
 use crate::{chatter, disks, faults::Faults, links::Weather, world};
 
 /// The scenarios that come with the program.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     include_str!("../scenarios/links.toml"),
     include_str!("../scenarios/disks.toml"),
     include_str!("../scenarios/partitions.toml"),
     include_str!("../scenarios/crashes.toml"),
     include_str!("../scenarios/malice.toml"),
+    include_str!("../scenarios/copies.toml"),
 ];
 
 /// What a world is made of.

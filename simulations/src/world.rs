@@ -64,6 +64,9 @@ pub struct Plan {
     pub late_ms: u64,
     /// Their world.
     pub world: World,
+    /// How often the home decides something while things go wrong.
+    #[serde(default)]
+    pub decisions: u64,
     /// Members that are no honest nodes.
     #[serde(default)]
     pub malice: Malice,
@@ -175,6 +178,7 @@ impl Nodes {
         let mut people: Vec<_> = self.machines.iter().map(person::arrive).collect();
         villain::arrive(&self.shared, &self.ids);
         people.extend(villain::remove_one(&self.machines[0]));
+        people.push(person::decide(&self.machines[0]));
         for (at, strike) in &timeline {
             let wait = at.saturating_sub(self.shared.beginning.elapsed_ms());
             self.shared.clock().sleep(Duration::from_millis(wait)).await;
@@ -211,6 +215,8 @@ impl Nodes {
             Strike::Crash(index, crash) => self.machines[*index].strike(*crash).await,
             Strike::Restart(index) => self.machines[*index].restart().await,
             Strike::Jump(index, by_ms) => self.machines[*index].jump(*by_ms),
+            Strike::Copy(index) => self.machines[*index].copy_folder(),
+            Strike::Return(index) => self.machines[*index].come_back().await,
             links => links.apply_to_links(&self.shared.mesh, &self.ids),
         }
     }

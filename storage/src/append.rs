@@ -6,6 +6,7 @@ use muster_protocol::{
     fork::ForkProof,
     ids::{LogId, SpaceId},
     log::{self, Admission, Head},
+    mutants::{self, Mutant},
     operation::{Draft, Operation, Place},
     sync::{Height, Report},
 };
@@ -122,6 +123,9 @@ impl Batch<'_> {
                     report.refused.push(log);
                 } else if op.header().seq > row.frozen_after {
                     self.refuse(&row, log, report)?;
+                } else if mutants::is(Mutant::DoubleApply) {
+                    let at = At { log: row.number, seq: op.header().seq };
+                    self.take_effect(control, &op, content, at)?;
                 }
             }
             Admission::ControlAhead => {
@@ -183,7 +187,8 @@ impl Batch<'_> {
     /// members are nothing to us: anybody can make any number of them.
     pub fn freeze(&mut self, proof: &ForkProof, log: &LogId, seq: u64) -> Result<(), StoreError> {
         let Some(control) = self.control_state(log.space) else { return Ok(()) };
-        if !control.everybody().any(|(node, _)| node == log.author) {
+        let stranger = !control.everybody().any(|(node, _)| node == log.author);
+        if stranger || mutants::is(Mutant::UnfrozenFork) {
             return Ok(());
         }
         let mut row = self.log_or_new(log)?;

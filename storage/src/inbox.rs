@@ -4,7 +4,11 @@
 //! An envelope that was handed to a program stays in the table, in front of what waits, until the program is
 //! through with it: a crash in between hands it over again.
 
-use muster_protocol::{ids::SpaceId, network::Envelope};
+use muster_protocol::{
+    ids::SpaceId,
+    mutants::{self, Mutant},
+    network::Envelope,
+};
 use redb::ReadableTable;
 
 use crate::{
@@ -59,7 +63,7 @@ impl Batch<'_> {
         record.inbox_waiting += 1;
         record.expires_at_most(row.expires_s);
         self.drop_expired(space, &mut record)?;
-        while record.inbox_waiting > self.memory.inbox_depth {
+        while record.inbox_waiting > self.memory.inbox_depth && !mutants::is(Mutant::EndlessInbox) {
             let Some((number, oldest)) = self.oldest(&record)? else { break };
             self.take_out(&mut record, number)?;
             self.journal_delivery(space, &record, &oldest, Outcome::Overflow)?;

@@ -6,6 +6,7 @@ use muster_protocol::{
     control::ControlState,
     identity::NodeId,
     ids::{SpaceId, StreamId},
+    mutants::{self, Mutant},
     network::{
         ChannelName, Container, Envelope, Kind, PeerName, Rejection, WorkRefusal, delivery,
         freshness::Staleness,
@@ -98,6 +99,9 @@ impl Batch<'_> {
         workspace: SpaceId,
         envelope: &Envelope,
     ) -> Result<Option<SendOutcome>, StoreError> {
+        if mutants::is(Mutant::ForgetfulRetry) {
+            return Ok(None);
+        }
         let (number, id) = (self.space_number(workspace)?, envelope.id.as_str());
         let own = tables::copies_range(number, id, true, sender_key(&envelope.from));
         if let Some((_, record)) = self.first_message(own)? {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use muster_protocol::{
     identity::NodeId,
     ids::{SpaceId, StoreId},
+    mutants::{self, Mutant},
 };
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
@@ -198,17 +199,20 @@ fn take_life(
         let is_new = meta.get(STORE_KEY)?.is_none();
         let moved = place.differs_from(meta.get(PLACE_KEY)?.as_ref().map(|before| before.value()));
         let is_copy = meta.remove(COPY_KEY)?.is_some() || (moved && !is_new);
+        let lives_anew = is_new || (is_copy && !mutants::is(Mutant::LostIncarnation));
         if is_copy {
             // They are the original's to go on with.
             meta.retain(|key, _| !key.starts_with(SPACE_INCARNATION))?;
             for space in txn.open_table(tables::SPACES)?.iter()? {
-                meta.insert(unsettled_key(SpaceId(*space?.0.value())).as_str(), [1].as_slice())?;
+                if !mutants::is(Mutant::HastyHome) {
+                    meta.insert(unsettled_key(SpaceId(*space?.0.value())).as_str(), [1].as_slice())?;
+                }
             }
         }
         if let Place::File(place) = place {
             meta.insert(PLACE_KEY, place.as_slice())?;
         }
-        if is_new || is_copy {
+        if lives_anew {
             meta.insert(VERSION_KEY, SCHEMA_VERSION.to_be_bytes().as_slice())?;
             meta.insert(NODE_KEY, node.as_bytes().as_slice())?;
             meta.insert(STORE_KEY, &fresh[..16])?;

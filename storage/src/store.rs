@@ -11,6 +11,7 @@ use muster_protocol::{
     control::ControlState,
     identity::{Identity, NodeId},
     ids::{LogId, SpaceId, StoreId, StreamId, WorkspaceId},
+    mutants::{self, Mutant},
     network::PeerName,
     operation::Operation,
     sync::Height,
@@ -421,7 +422,9 @@ fn remember(
         let row: LogRow = rows::read(entry?.1.value())?;
         log_next = log_next.max(row.number + 1);
         // Of all logs: what is written next may answer anything that is stored, and has to be later.
-        newest = newest.max(row.hlc);
+        if !mutants::is(Mutant::ForgottenClock) {
+            newest = newest.max(row.hlc);
+        }
     }
     let journal_next = txn.open_table(tables::JOURNAL)?.last()?.map_or(1, |(number, _)| number.value() + 1);
     let mut local_peers: BTreeMap<StreamId, Vec<LocalPeer>> = BTreeMap::new();

@@ -14,7 +14,10 @@ use std::{
     },
 };
 
-use muster_protocol::limits;
+use muster_protocol::{
+    limits,
+    mutants::{self, Mutant},
+};
 use redb::Database;
 
 use crate::{
@@ -75,6 +78,10 @@ impl Committer {
         let mut txn = self.db.begin_write()?;
         // Two-phase commit with a saved allocator state: safe against hostile content, and quick to reopen.
         txn.set_quick_repair(true);
+        let early = mutants::is(Mutant::AckBeforeDurable) || mutants::is(Mutant::PushBeforeCommit);
+        if early {
+            txn.set_durability(redb::Durability::None).map_err(redb::Error::from)?;
+        }
         let mut dones = Vec::with_capacity(writes.len());
         // Inside a batch time does not go back; between batches it may, when the wall clock was set right.
         self.memory.now_ms = 0;
@@ -88,6 +95,14 @@ impl Committer {
         };
         txn.commit()?;
         self.published.set(&self.memory, changes.last_event);
+        if mutants::is(Mutant::PushBeforeCommit) {
+            if let Some(listener) = self.listener.get() {
+                listener.committed(changes.clone());
+            }
+            let mut txn = self.db.begin_write()?;
+            txn.set_quick_repair(true);
+            txn.commit()?;
+        }
         Ok((dones, changes))
     }
 

@@ -14,6 +14,7 @@ use crate::{
     identity::NodeId,
     ids::{LogId, SpaceId},
     limits,
+    mutants::{self, Mutant},
 };
 
 /// The version spoken here.
@@ -190,6 +191,13 @@ impl Machine {
                         if view.height(&log)? >= height.seq {
                             shared.sending.insert(key(height), height.seq.max(1));
                         }
+                    }
+                } else if mutants::is(Mutant::BoundsFromFrame) {
+                    for height in &heights {
+                        let log = LogId { space, author: height.author, incarnation: height.incarnation };
+                        let ops =
+                            view.ops(&log, height.seq, limits::OPS_FRAME_BYTES, limits::OPS_PER_FRAME_MAX)?;
+                        self.send(&Frame::Ops(space, ops.into_iter().map(crate::cbor::Bytes).collect()));
                     }
                 }
             }

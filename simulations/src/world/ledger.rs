@@ -78,6 +78,12 @@ pub struct Session {
     pub since: u64,
 }
 
+/// See [`Ledger::promised`].
+pub(super) struct Promised {
+    said: BTreeSet<Key>,
+    rooms: BTreeSet<Resolved>,
+}
+
 /// Sender and id of a message.
 pub(crate) type Key = (String, String);
 
@@ -143,6 +149,34 @@ impl Ledger {
             let what = format!("{key:?} was stored again, at {sequence}, after it had been acknowledged");
             book.violations.push(what);
         }
+    }
+
+    /// What a node's people were promised so far: the messages it acknowledged, and the rooms that anybody saw.
+    pub(super) fn promised(&self, node: usize) -> Promised {
+        let book = self.book();
+        let is_taken = |said: &Said| said.node == node && matches!(said.told, Told::Taken(_));
+        let said = book.said.iter().filter(|(_, said)| is_taken(said)).map(|(key, _)| key.clone());
+        Promised { said: said.collect(), rooms: book.resolved.clone() }
+    }
+
+    /// A node is back as it was when it had promised no more than this. What it promised since may be anywhere
+    /// or nowhere now, as if nobody had been told.
+    pub(super) fn forget(&self, node: usize, promised: &Promised) {
+        let mut book = self.book();
+        let own: BTreeSet<_> = book
+            .sessions
+            .iter()
+            .filter(|session| session.node == node)
+            .map(|session| session.peer.clone())
+            .collect();
+        for (key, said) in &mut book.said {
+            if said.node == node && matches!(said.told, Told::Taken(_)) && !promised.said.contains(key) {
+                said.told = Told::Nothing;
+            }
+        }
+        book.resolved.retain(|room| {
+            promised.rooms.contains(room) || !room.peers.iter().any(|peer| own.contains(peer))
+        });
     }
 
     /// A node told that a message is not stored.

@@ -21,7 +21,7 @@ use muster_storage::{
 use rand::{Rng, RngExt};
 use redb::StorageBackend;
 
-use super::{Planted, Shared, reader::Seen};
+use super::{Planted, Shared, ledger::Promised, reader::Seen};
 use crate::{
     clock::SimClock,
     dice::{self, Dice, SimEntropy},
@@ -65,6 +65,16 @@ struct State {
     planted: Option<Planted>,
     /// What was on the disk one life earlier.
     old_disk: Option<CrashDisk>,
+    /// A copy of its folder.
+    copy: Option<Copy>,
+    /// Its disk is such a copy, and was not opened since.
+    is_copy: bool,
+}
+
+/// A copy of a folder, and what had been promised when it was made.
+struct Copy {
+    disk: CrashDisk,
+    promised: Promised,
 }
 
 impl Machine {
@@ -81,6 +91,8 @@ impl Machine {
             processes: Vec::new(),
             planted: shared.plan.planted.filter(|_| index == 0),
             old_disk: None,
+            copy: None,
+            is_copy: false,
         };
         let identity = Arc::new(Identity::from_seed(dice::secret(shared.seed, "node", index)));
         Arc::new(Self { index, identity, blobs, shared, state: Mutex::new(state), seen: Seen::default() })
@@ -191,7 +203,9 @@ impl Machine {
             drop(opened);
             state.fall(Crash::PowerCut);
         }
-        Store::open(state.backend(), Arc::clone(&self.identity), &options)
+        let store = Store::open(state.backend(), Arc::clone(&self.identity), &options)?;
+        state.is_copy = false;
+        Ok(store)
     }
 
     /// Ends the process once its node says that it has failed.
@@ -252,6 +266,38 @@ impl Machine {
         }
     }
 
+    /// Copies its folder, once all of the world are there and at work: whoever a home let in and forgot, and of whom
+    /// nobody else heard, could not come back by itself (see `docs/reliability.md`).
+    pub(super) fn copy_folder(&self) {
+        let plan = &self.shared.plan;
+        if self.shared.ledger.sessions().len() == plan.world.nodes * (plan.channels + 1) {
+            let promised = self.shared.ledger.promised(self.index);
+            let mut state = self.state();
+            if !state.disk.is_failing() {
+                let disk = state.disk.image();
+                state.copy = Some(Copy { disk, promised });
+            }
+        }
+    }
+
+    /// Comes back from the copy of its folder, if there is one and it runs.
+    pub(super) async fn come_back(self: &Arc<Self>) {
+        if self.node().is_none() || self.state().copy.is_none() {
+            return;
+        }
+        self.crash(Crash::Killed);
+        // Whoever was answered before that notes it first.
+        self.shared.clock().sleep(Duration::from_millis(1)).await;
+        let Some(Copy { disk, promised }) = self.state().copy.take() else { return };
+        self.shared.ledger.forget(self.index, &promised);
+        self.seen.forget();
+        {
+            let mut state = self.state();
+            (state.disk, state.is_copy) = (disk, true);
+        }
+        self.start().await;
+    }
+
     /// Ends its process, if one is left, and starts another.
     pub(super) async fn restart(self: &Arc<Self>) {
         let crash = self.state().crash;
@@ -302,7 +348,8 @@ impl State {
         let alive = Arc::new(());
         self.processes.push(Arc::downgrade(&alive));
         let lies = self.planted == Some(Planted::LyingDisk);
-        Disk::Backend(Box::new(Held { disk: self.disk.clone(), lies, alive }))
+        let held = Box::new(Held { disk: self.disk.clone(), lies, alive });
+        if self.is_copy { Disk::Copied(held) } else { Disk::Backend(held) }
     }
 
     /// Freezes the disk for the process that dies, and leaves the next one what a crash leaves.

@@ -54,6 +54,13 @@ pub(super) fn arrive(machine: &Arc<Machine>) -> Person {
     Person { task: tokio::spawn(async move { asker.live().await.unwrap_or_default() }) }
 }
 
+/// Puts somebody at the home who has it decide something now and then: invites, which everybody hears of.
+#[expect(clippy::disallowed_methods, reason = "a person is a task of its world")]
+pub(super) fn decide(home: &Arc<Machine>) -> Person {
+    let mut asker = Asker::another(home, "decisions", &[]);
+    Person { task: tokio::spawn(async move { asker.decide().await.unwrap_or_default() }) }
+}
+
 /// Somebody who asks a node.
 pub(super) struct Asker {
     pub(super) machine: Arc<Machine>,
@@ -150,6 +157,22 @@ impl Asker {
             .await?;
         self.shared.ledger.found(workspace, invite.ticket);
         Some(workspace)
+    }
+
+    async fn decide(&mut self) -> Option<()> {
+        let plan = &self.shared.plan;
+        let (decisions, pause_ms) = (plan.decisions, 2 * plan.world.duration_ms / (plan.decisions + 1));
+        let again = |error: &InviteError| matches!(error, InviteError::Unavailable(_));
+        for _ in 0..decisions {
+            self.pause(pause_ms).await;
+            let Some(workspace) = self.shared.ledger.workspace() else { continue };
+            let (seconds, uses) = TICKET;
+            self.insist(again, async |node: Node| {
+                node.create_invite(workspace, Role::Guest, seconds, uses).await
+            })
+            .await?;
+        }
+        Some(())
     }
 
     async fn join(&mut self) -> Option<WorkspaceId> {

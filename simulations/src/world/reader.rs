@@ -89,6 +89,11 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins anew: the store is another one, and says so by its id.
+    pub(super) fn forget(&self) {
+        *self.book() = Book::default();
+    }
+
     /// The newest message of a thread that was read.
     pub fn newest(&self, channel: &str, thread: &str) -> Option<Key> {
         let book = self.book();

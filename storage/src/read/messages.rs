@@ -3,6 +3,7 @@
 use muster_protocol::{
     identity::NodeId,
     ids::{SpaceId, StreamId},
+    mutants::{self, Mutant},
     network::{ChannelName, DirectId, Envelope, Kind, MessageId, PeerName, ThreadId, WorkId},
     operation::Operation,
 };
@@ -179,6 +180,12 @@ impl View {
         limit: usize,
     ) -> Result<Vec<(u64, Option<MessageRow>)>, StoreError> {
         let stream = StreamId::channel(workspace.space, channel.as_str());
+        if mutants::is(Mutant::RankAsCursor) && after > 0 {
+            let mut places = self.timeline(workspace, channel, 0, usize::MAX)?;
+            places.sort_by_key(|(_, row)| row.as_ref().map(|row| row.at_ms));
+            let numbered = (1..).zip(places.into_iter().map(|(_, row)| row));
+            return Ok(numbered.filter(|(number, _)| *number > after).take(limit).collect());
+        }
         let (from, to) =
             (tables::timeline_key(stream, after.saturating_add(1)), tables::timeline_key(stream, u64::MAX));
         let mut places = Vec::new();
