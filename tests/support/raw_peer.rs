@@ -163,6 +163,13 @@ impl RawLink {
         }
     }
 
+    /// Reads this many bytes, whatever they are; `None` when the link is over.
+    pub async fn read(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).await.ok()?;
+        Some(bytes)
+    }
+
     /// Sends the bytes of a frame, with their length.
     pub async fn send_bytes(&mut self, frame: &[u8]) {
         self.write(&[&(frame.len() as u32).to_be_bytes(), frame].concat()).await;
