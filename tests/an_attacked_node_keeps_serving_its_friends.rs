@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use muster_protocol::{
     ask::Question,
-    cbor::Bytes,
-    identity::Identity,
+    cbor::{Bytes, Bytes32},
+    identity::{Identity, NodeId},
     limits,
     operation::Kind,
     sync::{Frame, Height},
@@ -195,13 +195,13 @@ async fn streams_without_end(siege: &Siege, tally: &Tally, identity: Identity, n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_clients_that_never_finish() {
-    let pace = "500 HTTP connections/s that send a byte a second, or nothing";
+    let pace = "1000 HTTP connections/s that send a byte a second, or nothing";
     Siege::new().await.withstand("slow HTTP clients", pace, slow_http).await;
 }
 
 async fn slow_http(siege: Arc<Siege>, tally: Arc<Tally>) {
     let send = format!("/api/workspaces/{}/network/send", siege.workspace);
-    flood(500, many(700), &tally, |number| {
+    flood(1000, many(1500), &tally, |number| {
         let (siege, tally, send) = (&siege, &tally, &send);
         async move {
             let Ok(mut stream) = TcpStream::connect(siege.http()).await else { return };
@@ -264,6 +264,38 @@ async fn slow_link(siege: &Siege, tally: &Tally, number: u64) {
         }
         sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// A member that asks for what it has, tells what is known, and grants credit for everything again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_never_rests() {
+    let pace = "400 frames/s on a member's link: digests, wants of a whole log, heights, presence";
+    Siege::new().await.withstand("link flood", pace, restless_link).await;
+}
+
+async fn restless_link(siege: Arc<Siege>, tally: Arc<Tally>) {
+    let Member { peer, link, space, .. } = siege.member().await;
+    let (mut reader, mut link) = link.divide();
+    let author: NodeId = siege.friend.peer_id.parse().unwrap();
+    let mut clock = tokio::time::interval(Duration::from_micros(2500));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let writes = async {
+        for number in 0u64.. {
+            clock.tick().await;
+            tally.tried();
+            let log = Height { author, incarnation: 1, seq: 1 };
+            link.send(&match number % 4 {
+                0 => Frame::Digest(space, Bytes32([number as u8; 32])),
+                1 => Frame::Want(space, vec![log; 64]),
+                2 => Frame::Heights { space, heights: vec![log; 64], whole: false, credit: number << 20 },
+                _ => Frame::Presence(Bytes(vec![0x82; limits::GOSSIP_BYTES_MAX])),
+            })
+            .await;
+            tally.taken();
+        }
+    };
+    tokio::join!(writes, async { while reader.next().await.is_some() {} });
+    drop(peer);
 }
 
 // ---- gossip ----------------------------------------------------------------------------------------
@@ -520,6 +552,58 @@ async fn joins(siege: Arc<Siege>, tally: Arc<Tally>) {
                 let _ = stream.flush().await;
                 let _ = tokio::time::timeout(HOLD, stream.read(&mut [0; 64])).await; // refused, or held
             }
+        }
+    })
+    .await;
+}
+
+// ---- places ----------------------------------------------------------------------------------------
+
+/// A friend that was away dials in, as one behind a router does, whom nobody else can dial. Strangers hold
+/// all the places they can get, and begin handshakes that they never end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_friend_gets_in_while_strangers_hold_every_place() {
+    let mut siege = Siege::new().await;
+    Arc::get_mut(&mut siege).unwrap().friend.kill_now().await;
+    let tally = Arc::new(Tally::default());
+    let attackers = [
+        tokio::spawn(holders(siege.clone(), tally.clone())),
+        tokio::spawn(half_open_elsewhere(siege.clone())),
+    ];
+    sleep(Duration::from_secs(2)).await;
+    let since = std::time::Instant::now();
+    let friend = siege.friend_again().await;
+    support::meet(&siege.workspace, &siege.home, &friend).await;
+    println!("a friend is back after {:?}, while strangers hold {}", since.elapsed(), tally.all_taken());
+    for attacker in attackers {
+        attacker.abort();
+        assert!(attacker.await.is_err_and(|error| error.is_cancelled()));
+    }
+}
+
+/// Strangers with many connections each.
+async fn holders(siege: Arc<Siege>, tally: Arc<Tally>) {
+    let keys: Vec<_> = (0..limits::STRANGERS_MAX).map(|_| fresh_key()).collect();
+    flood(15, 200, &tally, |number| {
+        let (siege, tally, identity) = (&siege, &tally, &keys[number as usize % keys.len()]);
+        async move {
+            let Some(wire) = Wire::dial(identity, &siege.either(number)).await else { return };
+            tally.taken();
+            let _ = tokio::time::timeout(HOLD, wire.until_cut()).await; // cut, or held
+        }
+    })
+    .await;
+}
+
+/// Handshakes without an end from another address than the friend's.
+async fn half_open_elsewhere(siege: Arc<Siege>) {
+    let (tally, tcp) = (Tally::default(), socket(&siege.tcp()));
+    flood(100, 200, &tally, |_| {
+        let tally = &tally;
+        async move {
+            let from = tokio::net::TcpSocket::new_v4().unwrap();
+            from.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            hold(from.connect(tcp).await.ok(), tally, &[]).await;
         }
     })
     .await;

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -36,6 +36,10 @@ const ATTEMPTS: usize = 3;
 const SHARE_MIN: f64 = 0.5;
 /// What a node may use under any attack, in MiB.
 const MEMORY_MIB_MAX: u64 = 512;
+/// Files and sockets a node may have open under any attack: a process has as few as 1024.
+const FILES_MAX: usize = 900;
+/// What an attack may make a node write to its log for each second, in KiB: at this pace a day is 345 MiB.
+const LOG_KIB_PER_SECOND_MAX: f64 = 4.0;
 /// Where the friend talks.
 const CHANNEL: &str = "friends";
 
@@ -50,6 +54,10 @@ impl Tally {
     /// One blow was struck.
     pub fn tried(&self) {
         self.tried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn all_taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// One was not refused at once.
@@ -93,6 +101,7 @@ pub struct Siege {
     pub workspace: String,
     speaker: Session,
     pub ticket: SignedTicket,
+    most_files: AtomicUsize,
     /// Only one siege at a time: they would disturb each other's measurements.
     _alone: MutexGuard<'static, ()>,
 }
@@ -108,7 +117,16 @@ impl Siege {
         let speaker = friend.api.session(&workspace, "coder", CHANNEL).await;
         let ticket = home.api.invite(&workspace, json!({ "max_uses": 1000 })).await;
         let ticket = ticket["ticket"].as_str().unwrap().parse().unwrap();
-        Arc::new(Self { places, home, friend, workspace, speaker, ticket, _alone: alone })
+        Arc::new(Self {
+            places,
+            home,
+            friend,
+            workspace,
+            speaker,
+            ticket,
+            most_files: AtomicUsize::new(0),
+            _alone: alone,
+        })
     }
 
     pub fn id(&self) -> NodeId {
@@ -143,6 +161,11 @@ impl Siege {
     /// One more member, with a link.
     pub async fn member(&self) -> Member {
         Member::join(&self.home, &self.ticket).await
+    }
+
+    /// The friend after it was killed.
+    pub async fn friend_again(&self) -> Node {
+        self.places[1].up().await
     }
 
     pub fn logged(&self) -> String {
@@ -191,6 +214,7 @@ impl Siege {
         };
         tokio::join!(talks, looks);
         let arrived = self.arrived(&api).await - before;
+        self.most_files.fetch_max(self.home.open_files(), Ordering::Relaxed);
         arrived as f64 / since.elapsed().as_secs_f64()
     }
 
@@ -208,6 +232,7 @@ impl Siege {
         };
         self.rate(time).await; // the first messages pay for what is done once
         let memory_before = self.home.resident_kib();
+        let (began, log_before) = (Instant::now(), self.logged().len());
         let tally = Arc::new(Tally::default());
         for attempt in 1..=ATTEMPTS {
             let (mut calm, mut attacked) = (Vec::new(), Vec::new());
@@ -232,13 +257,14 @@ impl Siege {
             let peak = self.home.peak_kib();
             println!(
                 "{name} | {pace} | {} tried, {} taken | calm {calm:.0}/s | attacked {attacked:.0}/s | ratio {:.2} | \
-                 processor {busy_calm:.2} -> {busy_attacked:.2}, attacker and clients {own:.2} | memory {} -> {} MiB | log {} KiB",
+                 processor {busy_calm:.2} -> {busy_attacked:.2}, attacker and clients {own:.2} | memory {} -> {} MiB | log {} KiB | files {}",
                 tally.tried.load(Ordering::Relaxed),
                 tally.taken.load(Ordering::Relaxed),
                 attacked / calm,
                 memory_before / 1024,
                 peak / 1024,
                 self.logged().len() / 1024,
+                self.most_files.load(Ordering::Relaxed),
             );
             assert!(
                 Arc::get_mut(&mut self).unwrap().home.is_alive(),
@@ -247,6 +273,10 @@ impl Siege {
             );
             assert!(!self.logged().contains("panicked"), "{name}: {}", self.logged());
             assert!(peak / 1024 <= MEMORY_MIB_MAX, "{name} makes the node use {} MiB", peak / 1024);
+            let logged = (self.logged().len() - log_before) as f64 / 1024.0 / began.elapsed().as_secs_f64();
+            assert!(logged <= LOG_KIB_PER_SECOND_MAX, "{name} fills the log with {logged:.1} KiB/s");
+            let files = self.most_files.load(Ordering::Relaxed);
+            assert!(files <= FILES_MAX, "{name} makes the node open {files} files");
             assert!(tally.tried.load(Ordering::Relaxed) > 0, "{name} is no attack");
             if attacked >= SHARE_MIN * calm {
                 return;
