@@ -269,7 +269,8 @@ async fn slow_link(siege: &Siege, tally: &Tally, number: u64) {
 /// A member that asks for what it has, tells what is known, and grants credit for everything again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_never_rests() {
-    let pace = "400 frames/s on a member's link: digests, wants of a whole log, heights, presence";
+    let pace = "400 frames/s on a member's link: digests, wants of a whole log, heights, presence; \
+                another member says 300 messages/s";
     Siege::new().await.withstand("link flood", pace, restless_link).await;
 }
 
@@ -294,8 +295,24 @@ async fn restless_link(siege: Arc<Siege>, tally: Arc<Tally>) {
             tally.taken();
         }
     };
-    tokio::join!(writes, async { while reader.next().await.is_some() {} });
+    tokio::join!(writes, talk_without_end(&siege, &tally), async { while reader.next().await.is_some() {} });
     drop(peer);
+}
+
+/// A member that says more than anybody wants to hear, and all of it valid.
+async fn talk_without_end(siege: &Siege, tally: &Tally) {
+    let mut member = siege.member().await;
+    let mut clock = tokio::time::interval(Duration::from_millis(100));
+    for frame in 0.. {
+        clock.tick().await;
+        tally.tried();
+        let said: Vec<_> = (0..30).map(|op| member.message(&format!("msg_{frame}_{op}"))).collect();
+        member.send(&said.iter().collect::<Vec<_>>()).await;
+        if frame % 10 == 9 {
+            member.until_held(member.seq - 100).await;
+            tally.taken();
+        }
+    }
 }
 
 // ---- gossip ----------------------------------------------------------------------------------------
