@@ -21,8 +21,8 @@ use support::{
     raw_gossip::{self, GOSSIP_PROTOCOL},
     raw_peer::{Member, RawPeer, key_that_opens, now_ms},
     siege::{Siege, Tally, flood},
-    torture,
-    wire::{Wire, fresh_key, line},
+    short_or_full,
+    raw_muxer::{RawMuxer, fresh_key, line},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -37,7 +37,7 @@ const HOLD: Duration = Duration::from_secs(20);
 
 /// As many, and in the long form more.
 fn many(short: usize) -> usize {
-    if torture() { 4 * short } else { short }
+    short_or_full(short, 4 * short)
 }
 
 const SYNC: &str = "/muster/sync/1";
@@ -57,7 +57,7 @@ async fn connections(siege: Arc<Siege>, tally: Arc<Tally>) {
         let (siege, tally) = (&siege, &tally);
         let identity = if number % 4 == 3 { Identity::from_seed(same.seed()) } else { fresh_key() };
         async move {
-            let Some(wire) = Wire::dial(&identity, &siege.either(number)).await else { return };
+            let Some(wire) = RawMuxer::dial(&identity, &siege.either(number)).await else { return };
             sleep(Duration::from_millis(200)).await;
             if wire.stands() {
                 tally.taken();
@@ -95,7 +95,7 @@ async fn half_open(siege: Arc<Siege>, tally: Arc<Tally>) {
                 // Says hello and is never seen again.
                 _ => {
                     let soon = Duration::from_millis(2);
-                    Wire::dial_within(&fresh_key(), &siege.quic(), soon).await;
+                    RawMuxer::dial_within(&fresh_key(), &siege.quic(), soon).await;
                 }
             }
         }
@@ -158,7 +158,7 @@ async fn streams_without_end(siege: &Siege, tally: &Tally, identity: Identity, n
     const PROTOCOLS: [&str; 6] =
         [SYNC, ASK, GOSSIP_PROTOCOL, "/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", "/libp2p/dcutr"];
     loop {
-        if let Some(wire) = Wire::dial(&identity, &siege.either(number)).await {
+        if let Some(wire) = RawMuxer::dial(&identity, &siege.either(number)).await {
             let wire = &wire;
             let streams = flood(150, many(300), tally, |stream| async move {
                 let Some(mut opened) = wire.open().await else { return };
@@ -360,7 +360,7 @@ async fn speak_without_end(
     let mut clock = tokio::time::interval(Duration::from_secs(1) / per_second);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
-        if let Some(wire) = Wire::dial(identity, &siege.either(number)).await {
+        if let Some(wire) = RawMuxer::dial(identity, &siege.either(number)).await {
             while let Some(mut stream) = wire.speak(GOSSIP_PROTOCOL).await {
                 loop {
                     clock.tick().await;
@@ -453,7 +453,7 @@ async fn questions_without_end(
 ) {
     let question = &question;
     loop {
-        if let Some(wire) = Wire::dial(&fresh_key(), &siege.tcp()).await {
+        if let Some(wire) = RawMuxer::dial(&fresh_key(), &siege.tcp()).await {
             let wire = &wire;
             let asks = flood(per_second, many(64), tally, |number| async move {
                 let Some(mut stream) = wire.speak(ASK).await else { return };
@@ -550,7 +550,7 @@ async fn joins(siege: Arc<Siege>, tally: Arc<Tally>) {
         let (siege, tally) = (&siege, &tally);
         async move {
             let identity = fresh_key();
-            let Some(wire) = Wire::dial(&identity, &siege.either(number)).await else { return };
+            let Some(wire) = RawMuxer::dial(&identity, &siege.either(number)).await else { return };
             let mut ticket = siege.ticket.ticket().clone();
             ticket.issuer = identity.node();
             let request = muster_protocol::ask::JoinRequest {
@@ -604,7 +604,7 @@ async fn holders(siege: Arc<Siege>, tally: Arc<Tally>) {
     flood(15, 200, &tally, |number| {
         let (siege, tally, identity) = (&siege, &tally, &keys[number as usize % keys.len()]);
         async move {
-            let Some(wire) = Wire::dial(identity, &siege.either(number)).await else { return };
+            let Some(wire) = RawMuxer::dial(identity, &siege.either(number)).await else { return };
             tally.taken();
             let _ = tokio::time::timeout(HOLD, wire.until_cut()).await; // cut, or held
         }

@@ -15,14 +15,12 @@ mod process;
 pub mod raw_gossip;
 pub mod raw_peer;
 pub mod siege;
-mod torture;
-pub mod wire;
+pub mod raw_muxer;
 
 pub use api::{Answer, Api, Say, Session, ids};
 pub use dice::Dice;
 pub use home::{Door, Home};
 pub use process::{Node, Place, QUIC, TCP, Told, processor_time};
-pub use torture::torture;
 
 /// No step of a test takes longer, on however busy a machine. What is waited for comes far sooner.
 pub const PATIENCE: Duration = Duration::from_secs(40);

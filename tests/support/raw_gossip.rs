@@ -3,7 +3,7 @@
 use libp2p::identity::Keypair;
 use muster_protocol::identity::Identity;
 
-use super::wire::varint;
+use super::raw_muxer::varint;
 
 /// The protocol of gossip.
 pub const GOSSIP_PROTOCOL: &str = "/meshsub/1.1.0";

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Api, Node, PATIENCE, Place, QUIC, Session, TCP, processor_time, raw_peer::Member, torture, workspace,
+    Api, Node, PATIENCE, Place, QUIC, Session, TCP, processor_time, raw_peer::Member, short_or_full, workspace,
 };
 
 /// Messages that are on their way to the attacked node at one time: few, so that the rate is the inverse of
@@ -227,7 +227,7 @@ impl Siege {
         pace: &str,
         attack: fn(Arc<Siege>, Arc<Tally>) -> F,
     ) {
-        let (rounds, time) = match torture() {
+        let (rounds, time) = match short_or_full(false, true) {
             true => (7, Duration::from_secs(5)),
             false => (3, Duration::from_millis(750)),
         };

@@ -43,7 +43,7 @@ pub fn fresh_key() -> Identity {
 }
 
 /// Connected with a node, of which it asks nothing and to which it answers nothing.
-pub struct Wire {
+pub struct RawMuxer {
     wishes: mpsc::UnboundedSender<oneshot::Sender<SubstreamBox>>,
     stands: watch::Receiver<bool>,
     task: AbortHandle,
@@ -51,7 +51,7 @@ pub struct Wire {
     _transport: Mutex<Boxed<(PeerId, StreamMuxerBox)>>,
 }
 
-impl Drop for Wire {
+impl Drop for RawMuxer {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -72,7 +72,7 @@ fn transport(keypair: &Keypair, address: &Multiaddr) -> Boxed<(PeerId, StreamMux
         .boxed()
 }
 
-impl Wire {
+impl RawMuxer {
     /// Connects; `None` when the node does not want that, or gives no answer.
     pub async fn dial(identity: &Identity, address: &Multiaddr) -> Option<Self> {
         Self::dial_within(identity, address, REFUSED_AFTER).await
