@@ -208,12 +208,20 @@ impl State {
         let now_ms = self.context.monotonic_ms();
         self.failures.retain(|_, failures| now_ms < failures.since_ms + MINUTE_MS);
         let known = self.failures.get(&from).map_or(0, |failures| failures.count);
-        known >= limits::JOIN_FAILURES_PER_MINUTE_MAX || self.failures.len() >= limits::JOIN_STRANGERS_MAX
+        known >= limits::JOIN_FAILURES_PER_MINUTE_MAX
     }
 
     fn count(&mut self, from: NodeId, answer: &Answer) {
         if matches!(answer, Answer::NotJoined(_)) {
             let since_ms = self.context.monotonic_ms();
+            // Whoever makes up keys without end must not keep everybody else out.
+            if self.failures.len() >= limits::JOIN_STRANGERS_MAX
+                && !self.failures.contains_key(&from)
+                && let Some(first) = self.failures.iter().min_by_key(|(_, failures)| failures.since_ms)
+            {
+                let first = *first.0;
+                self.failures.remove(&first);
+            }
             self.failures.entry(from).or_insert(Failures { since_ms, count: 0 }).count += 1;
         }
     }

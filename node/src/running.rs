@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use crate::{
     config::Settings,
     data_folder::{DataFolder, Run},
+    http,
     mesh::{self, MeshConfig},
     programs::SystemPrograms,
     system::{SystemClock, SystemEntropy},
@@ -93,17 +94,16 @@ impl Running {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the server is no actor: axum drives it")]
+#[expect(clippy::disallowed_methods, reason = "an adapter: the server is no actor")]
 fn serve(
     listener: TcpListener,
     doors: Doors,
     stopped: oneshot::Receiver<()>,
 ) -> JoinHandle<std::io::Result<()>> {
-    let server = axum::serve(listener, muster_http_api::router(doors)).with_graceful_shutdown(async {
+    tokio::spawn(http::serve(listener, muster_http_api::router(doors), async {
         // Told to stop, or nobody is left who could tell.
         let _ = stopped.await;
-    });
-    tokio::spawn(async move { server.await })
+    }))
 }
 
 fn open_store(

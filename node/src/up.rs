@@ -47,9 +47,18 @@ fn refuse_few_files() -> anyhow::Result<()> {
     }
 }
 
+/// Libraries that warn of what peers do: of each message, stream or connection that is wrong. Any stranger
+/// could fill the disk with that, so only their errors are logged, unless `log.level` names them.
+const TALKATIVE: &str = "libp2p=error,yamux=error,multistream_select=error,quinn=error,hyper=error";
+
+/// What is logged at a level, or by a filter, of the configuration.
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::try_new(format!("{TALKATIVE},{level}")).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
 fn start_log(settings: &Settings) {
     use std::io::IsTerminal as _;
-    let filter = EnvFilter::try_new(&settings.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(&settings.log.level);
     let json = match settings.log.format {
         LogFormat::Json => true,
         LogFormat::Human => false,
@@ -99,5 +108,18 @@ fn greet(running: &Running, output: Output) {
             println!("Next: `muster workspace create NAME`, then `muster invite`; or `muster join TICKET`.");
             println!("Stop with Ctrl-C.");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_speak_of_peers_only_when_they_are_asked_to() {
+        let quiet = filter("debug").to_string();
+        assert!(quiet.contains("libp2p=error") && quiet.contains("debug"), "{quiet}");
+        let asked = filter("info,libp2p=debug").to_string();
+        assert!(asked.contains("libp2p=debug") && !asked.contains("libp2p=error"), "{asked}");
     }
 }

@@ -71,6 +71,9 @@ pub const LINK_RETRY_MIN: Duration = Duration::from_millis(250);
 pub const LINK_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A link that lasted this long was a good one: the next is opened after [`LINK_RETRY_MIN`].
 pub const LINK_STEADY: Duration = Duration::from_secs(10);
+/// How soon after the beginning of a link another one may take its place. Who opens links pauses longer; a
+/// member that opens one after the other would have an actor made for each.
+pub const LINK_RENEW_MIN: Duration = Duration::from_millis(100);
 /// How long the node that does not open links waits for one before it knocks.
 pub const LINK_KNOCK: Duration = Duration::from_secs(2);
 /// How long the last frames of a politely closed link may take to leave.
@@ -106,7 +109,7 @@ pub const ASKS_PER_CONNECTION_MAX: usize = 8;
 /// Failed attempts to join that one node may make per minute. Guessing a ticket is hopeless anyway;
 /// this keeps it cheap for us.
 pub const JOIN_FAILURES_PER_MINUTE_MAX: u32 = 5;
-/// Strangers remembered for the bound above.
+/// Strangers remembered for the bound above; the one that failed first makes room.
 pub const JOIN_STRANGERS_MAX: usize = 1024;
 
 // ---- connections (research p2p §2.10) --------------------------------------------------------
@@ -115,8 +118,19 @@ pub const JOIN_STRANGERS_MAX: usize = 1024;
 pub const CONNECTIONS_IN_MAX: u32 = 64;
 /// Established connections we opened.
 pub const CONNECTIONS_OUT_MAX: u32 = 64;
-/// Connections being negotiated, each way.
-pub const CONNECTIONS_PENDING_MAX: u32 = 16;
+/// Connections being negotiated, each way. Each costs a few KiB for [`DIAL_TIMEOUT`] at most.
+pub const CONNECTIONS_PENDING_MAX: u32 = 128;
+/// Those of them that come from one source: an IPv4 address, or a /64 of IPv6. So one machine that begins
+/// handshakes and never ends them keeps nobody else out.
+pub const SOURCE_PENDING_MAX: usize = 16;
+/// Connections one source may begin at once, and then one more every [`SOURCE_PAUSE`]: a handshake costs the
+/// node as much as the other side, and its key tells who it is only at the end. Enough for a whole team
+/// behind one router that comes back at once; who is refused tries again.
+pub const SOURCE_BURST: u32 = 64;
+/// See [`SOURCE_BURST`]: 16 handshakes in a second are some hundredths of a processor.
+pub const SOURCE_PAUSE: Duration = Duration::from_millis(62);
+/// Sources remembered; whoever came longest ago is forgotten first.
+pub const SOURCES_MAX: usize = 4096;
 /// Connections with one peer: one each way, when both dial at once, the same again while direct ones take
 /// over from relayed ones, and those of a peer that was killed and came back, which are noticed to be
 /// dead only after QUIC's idle timeout.
@@ -161,6 +175,10 @@ pub const RELAY_CIRCUIT_BYTES: u64 = 256 * 1024 * 1024;
 pub const STRANGER_STAY: Duration = Duration::from_secs(15);
 /// Strangers connected at one time.
 pub const STRANGERS_MAX: usize = 8;
+/// Connections of one stranger, or one lodger of a relay: both ways at once, when both dial.
+pub const GUEST_CONNECTIONS_MAX: usize = 2;
+/// Connections of all strangers and lodgers. The rest of [`CONNECTIONS_IN_MAX`] is kept for members.
+pub const GUESTS_CONNECTIONS_MAX: usize = GUEST_CONNECTIONS_MAX * STRANGERS_MAX + RELAY_RESERVATIONS_MAX;
 /// Addresses kept of one node.
 pub const ADDRESSES_PER_NODE_MAX: usize = 8;
 /// Bytes of one multiaddr as text.
@@ -176,6 +194,11 @@ pub const REDIAL_MAX: Duration = Duration::from_secs(30);
 pub const GOSSIP_BYTES_MAX: usize = 8 * 1024;
 /// What gossipsub wraps around a message: author, number, topic, key and signature.
 pub const GOSSIP_ENVELOPE_BYTES: usize = 512;
+/// Gossip of one author that is taken and passed on at once: presence of all [`SESSIONS_MAX`] sessions.
+pub const GOSSIP_BURST: u32 = (SESSIONS_MAX / PRESENCE_PEERS_MAX) as u32;
+/// After [`GOSSIP_BURST`], one more message of that author is taken in this time; what is more is ignored
+/// and not passed on. Every friend would else do for an author's flood what it does itself.
+pub const GOSSIP_PAUSE: Duration = Duration::from_millis(16);
 /// Gossip that waits for one peer. It is replaced every few seconds; what is older is worthless.
 pub const GOSSIP_QUEUE_MAX: usize = 256;
 /// Topics a node listens to; gossipsub's own filter allows 100.
@@ -279,6 +302,13 @@ pub const HTTP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const HTTP_BODY_DRAINED_MAX: usize = 16 * 1024 * 1024;
 /// How long one HTTP request may take, streams excepted.
 pub const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+/// HTTP connections at one time: all [`EVENT_LISTENERS_MAX`] streams, and as many clients. Each is a file
+/// descriptor, of which a process has as few as 1024, and the store and the mesh need some.
+pub const HTTP_CONNECTIONS_MAX: usize = 512;
+/// How long the head of an HTTP request may take, and so how long an idle connection stays.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may leave unread what it was sent. An event stream of a machine that sleeps is cut, too.
+pub const HTTP_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Items of one page when the caller does not say (N-137).
 pub const PAGE_DEFAULT: usize = 100;
 /// Items of one page at most (N-137).

@@ -14,7 +14,10 @@ mod disk;
 mod form;
 mod home;
 mod process;
+pub mod raw_gossip;
+pub mod raw_muxer;
 pub mod raw_peer;
+pub mod siege;
 mod wire;
 
 pub use api::{Answer, Api, Say, Session, ids};
@@ -22,7 +25,7 @@ pub use dice::Dice;
 pub use disk::SmallDisk;
 pub use form::{short_or_full, skip};
 pub use home::{Door, Home};
-pub use process::{Node, Place, QUIC, TCP, Told};
+pub use process::{Node, Place, QUIC, TCP, Told, processor_time};
 pub use wire::{Weather, Wire};
 
 /// No step of a test takes longer, on however busy a machine. What is waited for comes far sooner.

@@ -69,7 +69,7 @@ impl Place {
         Self::over(QUIC, name)
     }
 
-    /// An empty place for a node of this name that speaks `transport`.
+    /// An empty place for a node of this name that speaks `transport`, or several with a space between.
     pub fn over(transport: &str, name: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         // Peers of other nodes become visible within a second, and are gone two after they fell silent.
@@ -193,10 +193,12 @@ impl Place {
     /// The words that start the node.
     pub fn up_words(&self) -> Vec<String> {
         let http = format!("{}:0", self.ip);
-        let words = ["up", "--no-mdns", "--http", &http, "--listen", &self.transport, "--name", &self.name];
-        let exposed = ["--set", "http.insecure_expose=true"];
-        let exposed = exposed.iter().filter(|_| self.ip != LOOPBACK);
-        words.iter().chain(exposed).map(|word| (*word).to_owned()).collect()
+        let mut words = vec!["up", "--no-mdns", "--http", &http, "--name", &self.name];
+        words.extend(self.transport.split(' ').flat_map(|transport| ["--listen", transport]));
+        if self.ip != LOOPBACK {
+            words.extend(["--set", "http.insecure_expose=true"]);
+        }
+        words.into_iter().map(str::to_owned).collect()
     }
 
     /// Starts the node and waits until it is ready.
@@ -302,8 +304,35 @@ impl Node {
 
     /// Its resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most resident memory it ever had, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
+
+    /// How long processors worked for it.
+    pub fn processor_time(&self) -> Duration {
+        processor_time(&self.pid().to_string())
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+}
+
+/// How long processors worked for a process, or `self`. The system counts in hundredths of a second.
+pub fn processor_time(pid: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u64 = after_name.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }

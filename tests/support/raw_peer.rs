@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
+use futures::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
+    io::{ReadHalf, WriteHalf},
+};
 use libp2p::{
     Multiaddr, Stream, SwarmBuilder, identity::Keypair, multiaddr::Protocol, noise, swarm::SwarmEvent, tcp,
     yamux,
@@ -151,11 +154,19 @@ impl RawPeer {
 }
 
 /// A stream of frames.
-pub struct RawLink {
-    stream: Stream,
+pub struct RawLink<S = Stream> {
+    stream: S,
 }
 
 impl RawLink {
+    /// Gives its reading half away.
+    pub fn divide(self) -> (RawLink<ReadHalf<Stream>>, RawLink<WriteHalf<Stream>>) {
+        let (reader, writer) = self.stream.split();
+        (RawLink { stream: reader }, RawLink { stream: writer })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> RawLink<S> {
     /// Writes bytes as they are. Whether they arrive is for the other side to show.
     pub async fn write(&mut self, bytes: &[u8]) {
         if self.stream.write_all(bytes).await.is_ok() {
@@ -170,6 +181,15 @@ impl RawLink {
 
     pub async fn send(&mut self, frame: &Frame) {
         self.send_bytes(&frame.encode()).await;
+    }
+}
+
+impl<S: AsyncRead + Unpin> RawLink<S> {
+    /// Reads this many bytes, whatever they are; `None` when the link is over.
+    pub async fn read(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).await.ok()?;
+        Some(bytes)
     }
 
     /// The next frame; `None` when the link is over.

@@ -22,8 +22,8 @@ use muster_actors::ports::{Event, RequestError, Topic};
 use muster_protocol::{
     identity::NodeId,
     limits::{
-        ADDRESSES_PER_NODE_MAX, BAN, BANS_MAX, LISTEN_TIMEOUT, MESH_SHUTDOWN_GRACE, MESH_TICK,
-        REQUEST_BYTES_MAX, STRANGER_STAY,
+        ADDRESSES_PER_NODE_MAX, BAN, BANS_MAX, GOSSIP_BURST, GOSSIP_PAUSE, LISTEN_TIMEOUT, MEMBERS_MAX,
+        MESH_SHUTDOWN_GRACE, MESH_TICK, REQUEST_BYTES_MAX, STRANGER_STAY,
     },
 };
 use tokio::{
@@ -34,6 +34,7 @@ use tokio::{
 
 use super::{
     MeshError, address,
+    allowance::Allowances,
     behaviour::{Behaviour, BehaviourEvent},
     feed::Feed,
     gossip,
@@ -74,6 +75,8 @@ pub(super) struct Driver {
     answers: Answers,
     /// Who is refused, until when.
     bans: BTreeMap<PeerId, Instant>,
+    /// What each friend may still say in gossip.
+    gossiped: Allowances<NodeId>,
 }
 
 impl Driver {
@@ -94,6 +97,7 @@ impl Driver {
             asks: Asks::default(),
             answers: Answers::default(),
             bans: BTreeMap::new(),
+            gossiped: Allowances::new(GOSSIP_BURST, GOSSIP_PAUSE, MEMBERS_MAX),
         }
     }
 
@@ -411,6 +415,7 @@ impl Driver {
         let mut verdict = gossipsub::MessageAcceptance::Ignore;
         if let (Some(author), Some(topic)) = (author, topic)
             && admission.is_friend(&propagation_source)
+            && self.gossiped.take(&author, now())
         {
             verdict = gossipsub::MessageAcceptance::Accept;
             self.feed.tell_now(Event::Gossip { topic, author, bytes: message.data });

@@ -1,9 +1,9 @@
 //! Gossip: presence, cards and digests, best effort.
 //!
-//! Only what a friend wrote and a friend forwarded is delivered and forwarded; strangers are put on
-//! gossipsub's black list while they are connected. What gossipsub does not let us do is to hide
-//! topics from strangers: it announces them to every peer it meets. So a topic's name is a salted
-//! hash, and gossip holds nothing that a stranger of fifteen seconds must not see.
+//! Only what a friend wrote and a friend forwarded is delivered and forwarded, and of one author no more than
+//! an honest node says; strangers are put on gossipsub's black list while they are connected. What gossipsub
+//! does not let us do is to hide topics from strangers: it announces them to every peer it meets. So a topic's
+//! name is a salted hash, and gossip holds nothing that a stranger of fifteen seconds must not see.
 
 use std::collections::BTreeSet;
 

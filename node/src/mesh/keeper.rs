@@ -24,7 +24,8 @@ use muster_actors::ports::{Closing, Connection, Link, Path};
 use muster_protocol::{
     identity::NodeId,
     limits::{
-        ADDRESS_BYTES_MAX, ADDRESSES_PER_NODE_MAX, LINK_KNOCK, LINK_RETRY_MAX, LINK_RETRY_MIN, LINK_STEADY,
+        ADDRESS_BYTES_MAX, ADDRESSES_PER_NODE_MAX, LINK_KNOCK, LINK_RENEW_MIN, LINK_RETRY_MAX,
+        LINK_RETRY_MIN, LINK_STEADY,
     },
 };
 
@@ -49,6 +50,8 @@ pub(super) struct Peer {
     pub(super) told: Vec<Multiaddr>,
     pub(super) round_trip: Option<Duration>,
     slot: Slot,
+    /// When its newest link was begun.
+    started: Option<Instant>,
     failures: u32,
     /// When to open, or to knock, at the earliest.
     again_at: Instant,
@@ -95,6 +98,7 @@ impl Peer {
             told: Vec::new(),
             round_trip: None,
             slot: Slot::Empty,
+            started: None,
             failures: 0,
             again_at: if opener { now } else { now + LINK_KNOCK },
         }
@@ -254,6 +258,8 @@ impl Driver {
                 }
             }
             Happened::Came(_) if opener => self.on_knock(peer, connection),
+            // Dropped, which refuses it: it comes sooner than an honest node opens one.
+            Happened::Came(_) if entry.started.is_some_and(|at| at.elapsed() < LINK_RENEW_MIN) => {}
             Happened::Came(stream) => match &mut entry.slot {
                 Slot::Running(running) => {
                     running.next = Some((connection, stream));
@@ -291,6 +297,7 @@ impl Driver {
             registry: self.shared.registry.clone(),
             events: self.feed.events(),
         };
+        entry.started = Some(now());
         entry.slot = Slot::Running(Running { number, connection, since: now(), outbox, next: None });
         self.links.spawn(async move { (peer, number, task.run(stream).await) });
     }

@@ -11,7 +11,8 @@
 //! its own, which may wait: for the network when it writes, for the actors when it reads. So frames
 //! never pass the driver, and however many come, commands are served.
 //!
-//! - `behaviour`: which protocols, and their bounds; `admission`: who may be connected.
+//! - `behaviour`: which protocols, and their bounds; `admission`: who may be connected, and how
+//!   often (`allowance`).
 //! - `links` opens link streams, `streams` is what runs on them, `keeper` keeps one per friend.
 //! - `requests`: questions and answers; `gossip`: presence and digests; `relays`: where we reserve.
 //! - `driver`: the loop; `handle`: what it is told; `feed`: what it tells.
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 
 mod address;
 mod admission;
+mod allowance;
 mod behaviour;
 mod driver;
 mod feed;
