@@ -10,7 +10,10 @@ use std::{
 };
 
 use muster_actors::ports::Clock;
-use muster_protocol::{fork::ForkProof, identity::NodeId, ids::SpaceId, presence::Presence, sync::Frame};
+use muster_protocol::{
+    fork::ForkProof, identity::NodeId, ids::SpaceId, limits::LINK_WAITING_BYTES_MAX, presence::Presence,
+    sync::Frame,
+};
 
 use super::{Machine, Shared};
 
@@ -96,6 +99,10 @@ fn look(shared: &Arc<Shared>, machines: &[Arc<Machine>]) {
             shared.clock().sleep(LOOK).await;
             for machine in &machines {
                 let (waiting, most) = shared.mesh.waiting(machine.id());
+                let held = machine.node().map_or(0, |node| node.waiting_bytes());
+                if held > LINK_WAITING_BYTES_MAX {
+                    machine.wrong(&format!("{held} bytes wait for one of its links"));
+                }
                 if waiting > most {
                     machine.wrong(&format!("{waiting} events wait for it, of {most} that may"));
                 }
