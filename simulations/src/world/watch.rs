@@ -85,9 +85,7 @@ fn is_told_too_much(machine: &Machine, to: NodeId, frame: &[u8], since: &Since) 
 }
 
 fn short(frame: &Frame) -> String {
-    let mut text = format!("{frame:?}");
-    text.truncate(text.floor_char_boundary(80));
-    text
+    format!("{frame:?}").chars().take(80).collect()
 }
 
 /// Looks at all that waits, again and again.
