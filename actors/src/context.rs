@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
 };
 
 use muster_protocol::{
@@ -44,11 +44,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct LinkEntry {
     pub(crate) actor: ActorRef<PeerLinkMessage>,
     pub(crate) room: Arc<Semaphore>,
+    /// Bytes that wait for the link to take them.
+    pub(crate) waiting: Arc<AtomicUsize>,
 }
 
 impl LinkEntry {
-    pub(crate) fn new(actor: ActorRef<PeerLinkMessage>) -> Self {
-        Self { actor, room: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)) }
+    pub(crate) fn new(actor: ActorRef<PeerLinkMessage>, waiting: Arc<AtomicUsize>) -> Self {
+        Self { actor, room: Arc::new(Semaphore::new(FRAMES_WAITING_MAX)), waiting }
     }
 }
 

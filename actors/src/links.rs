@@ -3,7 +3,11 @@
 //! Members of our workspaces are *friends*: the mesh gives a link to them and to nobody else. A friend
 //! without a link is dialled again and again, ever more slowly, at every address it was known by.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use muster_protocol::{identity::NodeId, limits, presence::topic};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -67,9 +71,10 @@ impl Actor for Links {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             LinksMessage::Up(link, up) => {
-                let arguments = (state.context.clone(), link);
+                let waiting = Arc::new(AtomicUsize::new(0));
+                let arguments = (state.context.clone(), link, Arc::clone(&waiting));
                 let (actor, _) = Actor::spawn_linked(None, PeerLink, arguments, myself.get_cell()).await?;
-                lock(&state.context.links).insert(link, LinkEntry::new(actor));
+                lock(&state.context.links).insert(link, LinkEntry::new(actor, waiting));
                 state.friends.entry(link.node).and_modify(|redial| *redial = None);
                 tracing::info!(node = %link.node, "linked");
                 // The mesh may have given up waiting; then the link is down again and says so.

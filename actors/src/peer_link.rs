@@ -4,12 +4,20 @@
 //! sent. It waits for nothing: commits come back as messages, and frames that the link does not take yet
 //! stand in a short line until it does.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use muster_protocol::{
     control::ControlState,
     fork::ForkProof,
     ids::SpaceId,
+    limits,
     operation::Operation,
     sync::{Closed, Input, Machine, Output, Report},
 };
@@ -41,7 +49,7 @@ pub(crate) enum PeerLinkMessage {
     Tick(u64),
 }
 
-/// The actor. Its arguments are the node's context and the link.
+/// The actor. Its arguments are the node's context, the link, and where it shows how much waits for the link.
 pub(crate) struct PeerLink;
 
 pub(crate) struct State {
@@ -50,6 +58,8 @@ pub(crate) struct State {
     machine: Machine,
     /// Frames the link did not take yet, in order. The machine hands out few ahead (see its text).
     waiting: VecDeque<Vec<u8>>,
+    /// What they cost; at most [`limits::LINK_WAITING_BYTES_MAX`].
+    waiting_bytes: Arc<AtomicUsize>,
     /// The moment for which a tick is on its way.
     armed_ms: Option<u64>,
 }
@@ -57,15 +67,16 @@ pub(crate) struct State {
 impl Actor for PeerLink {
     type Msg = PeerLinkMessage;
     type State = State;
-    type Arguments = (Arc<Context>, Link);
+    type Arguments = (Arc<Context>, Link, Arc<AtomicUsize>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        (context, link): Self::Arguments,
+        (context, link, waiting_bytes): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let machine = Machine::new(context.identity.node(), link.node);
-        let mut state = State { context, link, machine, waiting: VecDeque::new(), armed_ms: None };
+        let mut state =
+            State { context, link, machine, waiting: VecDeque::new(), waiting_bytes, armed_ms: None };
         state.step(&myself, Input::Up)?;
         Ok(state)
     }
@@ -123,6 +134,11 @@ impl Actor for PeerLink {
     }
 }
 
+/// What a waiting frame costs, in bytes.
+fn cost(frame: &[u8]) -> usize {
+    frame.len() + limits::LINK_WAITING_FRAME_BYTES
+}
+
 impl State {
     fn step(&mut self, myself: &ActorRef<PeerLinkMessage>, input: Input<'_>) -> Result<(), StoreError> {
         let view = SyncView::new(&self.context.store)?;
@@ -141,6 +157,7 @@ impl State {
                 if !self.context.ports.network.send(self.link, frame.clone()) {
                     return Ok(());
                 }
+                self.waiting_bytes.fetch_sub(cost(frame), Ordering::Relaxed);
                 self.waiting.pop_front();
             }
             if !self.machine.awaits_writable() {
@@ -150,6 +167,18 @@ impl State {
             let outputs = self.machine.handle(self.context.monotonic_ms(), Input::Writable, &view)?;
             drop(view);
             self.perform(myself, outputs)?;
+        }
+    }
+
+    /// Lets a frame wait for the link. A peer that reads nothing, and still asks, costs no more than the limit.
+    fn line_up(&mut self, frame: Vec<u8>) {
+        let waiting = self.waiting_bytes.fetch_add(cost(&frame), Ordering::Relaxed) + cost(&frame);
+        self.waiting.push_back(frame);
+        if waiting > limits::LINK_WAITING_BYTES_MAX {
+            tracing::info!(node = %self.link.node, "a peer does not take what it is sent; its link is closed");
+            self.waiting.clear();
+            self.waiting_bytes.store(0, Ordering::Relaxed);
+            self.context.ports.network.close(self.link, Closing::Polite);
         }
     }
 
@@ -171,7 +200,7 @@ impl State {
     ) -> Result<(), StoreError> {
         for output in outputs {
             match output {
-                Output::Send(frame) => self.waiting.push_back(frame),
+                Output::Send(frame) => self.line_up(frame),
                 Output::Store { space, control, ops, bytes } => {
                     self.store(myself, space, control, ops, bytes)
                 }

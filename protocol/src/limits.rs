@@ -41,6 +41,12 @@ pub const PRESENCE_AGE_MS_MAX: u64 = 120_000;
 
 /// Frames queued on a link before `send` says no. A slow peer costs this and a cursor, never more.
 pub const LINK_QUEUE_FRAMES: usize = 16;
+/// Bytes of frames that wait for a link that takes none; beyond it the link is closed. The sync machine hands out four
+/// frames of operations ahead, and a list of all heights of the largest workspace has 2 MiB; a peer that reads nothing
+/// and asks again and again gets no more than this.
+pub const LINK_WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a waiting frame costs beside its bytes.
+pub const LINK_WAITING_FRAME_BYTES: usize = 64;
 /// Bytes a node lets a peer send before it acknowledges: several full frames, so that a fast link
 /// stays busy while a commit runs.
 pub const CREDIT_BYTES: u64 = 4 * 1024 * 1024;

@@ -17,3 +17,16 @@ fn an_answer_given_after_a_restart_is_later_than_what_it_answers() {
     finds_nothing("crashes", 4);
     finds_nothing("crashes", 11);
 }
+
+/// Two sides of a log that was cut off, or of one that forked again below a known fork, were taken for the same.
+#[test]
+fn a_fork_is_noticed_also_below_a_removal_and_below_another_fork() {
+    finds_nothing("malice", 3);
+    finds_nothing("malice", 5);
+}
+
+/// A link that was closed for a violation, with operations still on their way, asked its machine for more for ever.
+#[test]
+fn a_peer_that_breaks_the_protocol_stops_nobody() {
+    finds_nothing("malice", 8);
+}

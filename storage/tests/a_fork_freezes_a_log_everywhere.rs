@@ -82,6 +82,17 @@ fn what_follows_a_fork_is_refused_for_good() {
 }
 
 #[test]
+fn two_sides_of_a_log_that_was_cut_off_do_not_look_alike() {
+    let (ada, eve, bob, twin, space) = forked();
+    ada.take(space, bob.operations(space)[..2].to_vec());
+    eve.take(space, twin.operations(space));
+    ada.remove(space, &bob);
+    eve.learn_control(&ada, space);
+    assert_eq!(ada.heights(space), eve.heights(space), "the test's own premise");
+    assert_ne!(ada.digest(space), eve.digest(space));
+}
+
+#[test]
 fn a_strangers_fork_is_nothing_to_us() {
     let ada = Node::new(1);
     let space = ada.found();

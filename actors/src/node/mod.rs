@@ -8,7 +8,11 @@ mod peers;
 mod pump;
 mod talk;
 
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
 
 use muster_protocol::{
     identity::{Identity, NodeId},
@@ -141,6 +145,12 @@ impl Node {
     /// Comings and goings of remote peers from now on. They are news, not records: nobody keeps them.
     pub fn subscribe_presence(&self) -> broadcast::Receiver<PresenceEvent> {
         self.context.turns.subscribe()
+    }
+
+    /// Bytes that wait for the link that takes them most slowly.
+    pub fn waiting_bytes(&self) -> usize {
+        let links = lock(&self.context.links);
+        links.values().map(|link| link.waiting.load(Ordering::Relaxed)).max().unwrap_or_default()
     }
 
     /// Whether a node has a link with this one, or is it.

@@ -10,7 +10,10 @@ use std::{
 };
 
 use muster_actors::ports::Clock;
-use muster_protocol::{fork::ForkProof, identity::NodeId, ids::SpaceId, presence::Presence, sync::Frame};
+use muster_protocol::{
+    fork::ForkProof, identity::NodeId, ids::SpaceId, limits::LINK_WAITING_BYTES_MAX, presence::Presence,
+    sync::Frame,
+};
 
 use super::{Machine, Shared};
 
@@ -82,9 +85,7 @@ fn is_told_too_much(machine: &Machine, to: NodeId, frame: &[u8], since: &Since) 
 }
 
 fn short(frame: &Frame) -> String {
-    let mut text = format!("{frame:?}");
-    text.truncate(text.floor_char_boundary(80));
-    text
+    format!("{frame:?}").chars().take(80).collect()
 }
 
 /// Looks at all that waits, again and again.
@@ -96,6 +97,10 @@ fn look(shared: &Arc<Shared>, machines: &[Arc<Machine>]) {
             shared.clock().sleep(LOOK).await;
             for machine in &machines {
                 let (waiting, most) = shared.mesh.waiting(machine.id());
+                let held = machine.node().map_or(0, |node| node.waiting_bytes());
+                if held > LINK_WAITING_BYTES_MAX {
+                    machine.wrong(&format!("{held} bytes wait for one of its links"));
+                }
                 if waiting > most {
                     machine.wrong(&format!("{waiting} events wait for it, of {most} that may"));
                 }

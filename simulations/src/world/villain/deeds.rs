@@ -137,18 +137,18 @@ impl Villain {
             Deed::FlipFrame => {
                 if let Some(mut frame) = self.frame() {
                     flip(&mut frame, &mut self.dice);
-                    self.to_one(|line| line.say_bytes(frame));
+                    self.tell_one(|line| line.say_bytes(frame));
                 }
             }
             Deed::FlipOperation => {
                 let Some(op) = self.operation() else { return };
                 let mut bytes = op.encode();
                 flip(&mut bytes, &mut self.dice);
-                self.to_one(|line| line.throw(op.header().space, vec![bytes]));
+                self.tell_one(|line| line.throw(op.header().space, vec![bytes]));
             }
             Deed::ReplayFrame => {
                 if let Some(frame) = self.frame() {
-                    self.to_one(|line| line.say_bytes(frame));
+                    self.tell_one(|line| line.say_bytes(frame));
                 }
             }
             Deed::ReplayOperations => {
@@ -156,9 +156,9 @@ impl Villain {
                 let Some(space) = ops.first().map(|op| op.header().space) else { return };
                 let same =
                     ops.iter().filter(|op| op.header().space == space).map(Operation::encode).collect();
-                self.to_one(|line| line.throw(space, same));
+                self.tell_one(|line| line.throw(space, same));
             }
-            Deed::LargeFrame => self.to_one(|line| line.say_bytes(vec![7; limits::FRAME_BYTES_MAX + 1])),
+            Deed::LargeFrame => self.tell_one(|line| line.say_bytes(vec![7; limits::FRAME_BYTES_MAX + 1])),
             Deed::LargeContent => self.large_content(),
             Deed::Credit => self.credit(),
             Deed::Heights => self.heights(),
@@ -185,7 +185,7 @@ impl Villain {
     }
 
     /// Something on one of its links.
-    fn to_one(&mut self, say: impl FnOnce(&mut super::Line)) {
+    fn tell_one(&mut self, say: impl FnOnce(&mut super::Line)) {
         let nodes: Vec<NodeId> = self.lines.keys().copied().collect();
         if let Some(line) = nodes.choose(&mut self.dice).and_then(|node| self.lines.get_mut(node)) {
             say(line);
@@ -277,7 +277,7 @@ impl Villain {
             return self.spread(&log, place.seq);
         }
         let bytes = op.encode();
-        self.to_one(|line| line.throw(place.space, vec![bytes]));
+        self.tell_one(|line| line.throw(place.space, vec![bytes]));
     }
 
     // ---- on its links --------------------------------------------------------------------------
@@ -285,16 +285,16 @@ impl Villain {
     fn large_content(&mut self) {
         let Some(space) = self.some_space() else { return };
         match self.dice.random_range(0..4) {
-            0 => self.to_one(|line| line.throw(space, vec![vec![1]; limits::OPS_PER_FRAME_MAX + 1])),
-            1 => self.to_one(|line| line.throw(space, vec![vec![1; limits::BODY_BYTES_MAX + 1]])),
+            0 => self.tell_one(|line| line.throw(space, vec![vec![1]; limits::OPS_PER_FRAME_MAX + 1])),
+            1 => self.tell_one(|line| line.throw(space, vec![vec![1; limits::BODY_BYTES_MAX + 1]])),
             2 => {
                 let height = Height { author: self.me(), incarnation: 1, seq: 1 };
                 let heights = vec![height; limits::HEIGHTS_PER_FRAME_MAX + 1];
-                self.to_one(|line| line.say(&Frame::Want(space, heights)));
+                self.tell_one(|line| line.say(&Frame::Want(space, heights)));
             }
             _ => {
                 let much = vec![1; limits::GOSSIP_BYTES_MAX + 1];
-                self.to_one(|line| line.say(&Frame::Presence(Bytes(much))));
+                self.tell_one(|line| line.say(&Frame::Presence(Bytes(much))));
             }
         }
     }
@@ -303,7 +303,7 @@ impl Villain {
         let Some(space) = self.some_space() else { return };
         let way = self.dice.random_range(0..4);
         let Some(op) = self.operation() else { return };
-        self.to_one(|line| match way {
+        self.tell_one(|line| match way {
             0 => {
                 line.granted = u64::MAX;
                 line.tell(space, Vec::new(), false);
@@ -338,7 +338,7 @@ impl Villain {
         }
         heights.truncate(limits::HEIGHTS_PER_FRAME_MAX);
         let whole = self.dice.random_ratio(1, 2);
-        self.to_one(|line| {
+        self.tell_one(|line| {
             line.say(&Frame::Heights { space, heights, whole, credit: line.granted });
             line.say(&Frame::ControlHeight(space, u64::MAX / 2));
             line.say(&Frame::Digest(space, Bytes32([3; 32])));
@@ -354,7 +354,7 @@ impl Villain {
         };
         let pair = SpaceId::pair(space, one, other);
         let wants = [one, other].map(|author| Height { author, incarnation: 1, seq: 1 }).to_vec();
-        self.to_one(|line| {
+        self.tell_one(|line| {
             line.say(&Frame::Digest(pair, Bytes32([1; 32])));
             line.say(&Frame::ControlHeight(pair, 1));
             line.say(&Frame::Heights { space: pair, heights: Vec::new(), whole: true, credit: line.granted });
@@ -381,7 +381,7 @@ impl Villain {
         if self.dice.random_ratio(1, 2) {
             self.network.publish(Topic(topic(space)), bytes);
         } else {
-            self.to_one(|line| line.say(&Frame::Presence(Bytes(bytes))));
+            self.tell_one(|line| line.say(&Frame::Presence(Bytes(bytes))));
         }
     }
 
