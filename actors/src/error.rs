@@ -85,6 +85,7 @@ unavailable!(
     InviteError,
     JoinError,
     RemoveMemberError,
+    SetRoleError,
     RegisterAgentError,
     CreateChannelError,
     StartSessionError,
@@ -171,6 +172,26 @@ pub enum RemoveMemberError {
     /// The role does not allow it: admins remove members and guests, the owner removes anybody else.
     #[error(
         "this node may not remove that member: admins remove members and guests, the owner removes all others"
+    )]
+    NotAllowed,
+    /// See [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(Unavailable),
+}
+
+/// Why a member's role is not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetRoleError {
+    /// Not on this node.
+    #[error("this node is not in that workspace")]
+    UnknownWorkspace,
+    /// Nobody of that id is a member.
+    #[error("no member has that peer id")]
+    UnknownMember,
+    /// The role does not allow it: admins make members guests and guests members, the owner also admins.
+    #[error(
+        "this node may not give that member that role: admins change members and guests, only the owner makes or \
+         unmakes admins, and the owner stays the owner"
     )]
     NotAllowed,
     /// See [`Unavailable`].
