@@ -92,6 +92,7 @@ unavailable!(
     JoinError,
     RemoveMemberError,
     SettleError,
+    SetRoleError,
     RegisterAgentError,
     CreateChannelError,
     StartSessionError,
@@ -197,6 +198,26 @@ pub enum SettleError {
         /// Which node.
         home: NodeId,
     },
+    /// See [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(Unavailable),
+}
+
+/// Why a member's role is not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetRoleError {
+    /// Not on this node.
+    #[error("this node is not in that workspace")]
+    UnknownWorkspace,
+    /// Nobody of that id is a member.
+    #[error("no member has that peer id")]
+    UnknownMember,
+    /// The role does not allow it: admins make members guests and guests members, the owner also admins.
+    #[error(
+        "this node may not give that member that role: admins change members and guests, only the owner makes or \
+         unmakes admins, and the owner stays the owner"
+    )]
+    NotAllowed,
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),

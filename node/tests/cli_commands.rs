@@ -12,7 +12,7 @@ use axum::{
     extract::{Path as Segment, RawQuery},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
-    routing::{delete, get, post},
+    routing::{delete, get, patch, post},
 };
 use muster::data_folder::{DataFolder, Run};
 use serde_json::{Value, json};
@@ -137,6 +137,21 @@ async fn a_workspace_is_found_by_its_name_and_an_argument_stays_one_part_of_the_
     let output = Stub::new().await.run(routes, &arguments).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(json_of(&output.stdout), json!({ "removed": "a/../b?c" }));
+}
+
+#[tokio::test]
+async fn a_role_is_set_by_its_name() {
+    let routes = workspaces().route(
+        "/node/v1/workspaces/{workspace}/members/{peer}",
+        patch(|Segment((_, peer)): Segment<(String, String)>, Json(body): Json<Value>| async move {
+            assert_eq!((peer.as_str(), body), ("P", json!({ "role": "guest" })));
+            StatusCode::NO_CONTENT
+        }),
+    );
+    let arguments = ["-o", "json", "member", "role", "-w", "kitchen", "P", "guest"];
+    let output = Stub::new().await.run(routes, &arguments).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(json_of(&output.stdout), json!({ "peer_id": "P", "role": "guest" }));
 }
 
 #[tokio::test]

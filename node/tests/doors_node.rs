@@ -367,6 +367,27 @@ async fn a_ticket_has_bounds_and_dies_when_it_is_revoked() {
     let peers = peers["peers"].as_array().unwrap().iter();
     let shared: Vec<_> = peers.filter(|peer| peer["peer_id"] == other.peer_id.as_str()).collect();
     assert!(!shared.is_empty() && shared.iter().all(|peer| peer["workspaces"] == json!([ws])), "{shared:?}");
+    // Its role is changed by whoever stands above it, here and elsewhere.
+    let one = |who: &Node| at(&format!("members/{}", who.peer_id));
+    let member = json!({ "role": "member" });
+    other.patch(&one(&node), &member).await.refuses(403, "not_allowed");
+    other.patch(&one(&other), &member).await.refuses(403, "not_allowed");
+    node.patch(&one(&node), &member).await.refuses(403, "not_allowed");
+    for wrong in
+        [json!({}), json!({ "role": "owner" }), json!({ "role": "" }), json!({ "role": 3 }), json!([])]
+    {
+        node.patch(&one(&other), &wrong).await.refuses(400, "invalid_request");
+    }
+    node.patch(&at("members/nonsense"), &member).await.refuses(404, "unknown_member");
+    node.patch(&one(&third), &member).await.refuses(404, "unknown_member");
+    let elsewhere = format!("/node/v1/workspaces/nowhere/members/{}", other.peer_id);
+    node.patch(&elsewhere, &member).await.refuses(404, "unknown_workspace");
+    node.patch(&one(&other), &member).await.with(204);
+    node.patch(&one(&other), &member).await.with(204);
+    let members = node.get(&at("members")).await.with(200);
+    let roles = members["members"].as_array().unwrap().iter();
+    let roles: Vec<_> = roles.map(|member| (member["peer_id"].clone(), member["role"].clone())).collect();
+    assert!(roles.contains(&(json!(other.peer_id), json!("member"))), "{roles:?}");
     node.delete(&at(&format!("members/{}", other.peer_id))).await.with(204);
     node.delete(&at(&format!("members/{}", other.peer_id))).await.refuses(404, "unknown_member");
     // Nobody is at the address of a node that went away.

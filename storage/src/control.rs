@@ -237,7 +237,7 @@ impl Batch<'_> {
     }
 
     /// Does what an admin asks, at the home. `by` is the admin; `evidence` their signed request, or empty
-    /// when the home itself decides. The entry comes without evidence and, for a removal, without cut-offs.
+    /// when the home itself decides. The entry comes without evidence and, about a member, without cut-offs.
     pub fn administer(
         &mut self,
         space: SpaceId,
@@ -266,17 +266,25 @@ impl Batch<'_> {
                 Entry::InviteRevoked(InviteRevoked { invite, evidence })
             }
             Entry::MemberRemoved(MemberRemoved { node, .. }) => {
-                match control.role(node) {
-                    None => return Ok(Err(AdminRefusal::NoSuchThing)),
-                    Some(theirs) if theirs >= role => return Ok(Err(AdminRefusal::NotAllowed)),
-                    Some(_) => {}
+                if let Err(refusal) = below(&control, node, role) {
+                    return Ok(Err(refusal));
                 }
                 let cut_offs = self.cut_offs(&control, node)?;
                 Entry::MemberRemoved(MemberRemoved { node, cut_offs, evidence })
             }
-            Entry::Genesis(_) | Entry::MemberAdded(_) | Entry::RoleSet(_) => {
-                return Ok(Err(AdminRefusal::NotAllowed));
+            Entry::RoleSet(RoleSet { node, role: code, .. }) => {
+                let next = match checked_role(&control, node, code, role) {
+                    Ok(next) => next,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                if control.role(node) == Some(next) {
+                    // Asked again after a lost answer: it holds already, and the log does not grow.
+                    return Ok(Ok(control.height()));
+                }
+                let cut_offs = self.cut_offs(&control, node)?;
+                Entry::RoleSet(RoleSet { node, role: next.code(), cut_offs, evidence })
             }
+            Entry::Genesis(_) | Entry::MemberAdded(_) => return Ok(Err(AdminRefusal::NotAllowed)),
         };
         Ok(Ok(self.decide(&control, &entry)?))
     }
@@ -345,6 +353,22 @@ impl Batch<'_> {
             },
         })
     }
+}
+
+/// Nobody decides about somebody of their own or a higher role, so nobody about themselves either.
+fn below(control: &ControlState, node: NodeId, by: Role) -> Result<(), AdminRefusal> {
+    match control.role(node) {
+        None => Err(AdminRefusal::NoSuchThing),
+        Some(theirs) if theirs >= by => Err(AdminRefusal::NotAllowed),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The role that `by` may give to `node`: one below their own, so that only the owner makes or unmakes
+/// admins and nobody makes owners.
+fn checked_role(control: &ControlState, node: NodeId, code: u8, by: Role) -> Result<Role, AdminRefusal> {
+    below(control, node, by)?;
+    Role::from_code(code).filter(|next| *next < by).ok_or(AdminRefusal::NotAllowed)
 }
 
 /// A name as it is kept: trimmed, without control characters, of bounded length.

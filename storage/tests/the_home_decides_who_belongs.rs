@@ -6,7 +6,7 @@ mod support;
 use muster_protocol::{
     ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Question, SignedQuestion},
     cbor::{Bytes, Bytes16},
-    control::{Entry, Genesis, InviteCreated, InviteRevoked, MemberRemoved, Role},
+    control::{Entry, Genesis, InviteCreated, InviteRevoked, MemberRemoved, Role, RoleSet},
     ids::{LogId, SpaceId},
     limits,
     operation::{Draft, Kind, Operation},
@@ -119,6 +119,76 @@ fn members_and_strangers_decide_nothing_and_admins_not_about_their_equals() {
     assert_eq!(ask(&admin, Entry::InviteRevoked(unknown)), Err(AdminRefusal::NoSuchThing));
     let genesis = home.genesis("another");
     assert_eq!(ask(&home, Entry::Genesis(genesis)), Err(AdminRefusal::NotAllowed));
+}
+
+fn set(node: &Node, role: u8) -> Entry {
+    let node = node.identity.node();
+    Entry::RoleSet(RoleSet { node, role, cut_offs: vec![(7, 7)], evidence: Bytes(b"made up".to_vec()) })
+}
+
+#[test]
+fn roles_are_changed_below_ones_own_and_only_the_owner_makes_or_unmakes_admins() {
+    let (home, admin, other, member) = (Node::new(1), Node::new(2), Node::new(3), Node::new(4));
+    let (guest, stranger) = (Node::new(5), Node::new(6));
+    let space = home.found();
+    admin.join(&home, space, Role::Admin);
+    other.join(&home, space, Role::Admin);
+    member.join(&home, space, Role::Member);
+    guest.join(&home, space, Role::Guest);
+    let ask = |by: &Node, about: &Node, role: u8| {
+        let (by, entry) = (by.identity.node(), set(about, role));
+        home.write(move |batch| batch.administer(space, by, entry, b"signed".to_vec()))
+    };
+    let role = |node: &Node| home.store.control(space).unwrap().role(node.identity.node());
+    let [as_guest, as_member, as_admin, as_owner] =
+        [Role::Guest, Role::Member, Role::Admin, Role::Owner].map(Role::code);
+    let height = home.store.control(space).unwrap().height();
+    let refused = [
+        (&stranger, &member, as_guest, AdminRefusal::Unknown),
+        (&guest, &guest, as_member, AdminRefusal::NotAllowed),
+        (&member, &guest, as_member, AdminRefusal::NotAllowed),
+        (&admin, &stranger, as_member, AdminRefusal::NoSuchThing),
+        (&admin, &admin, as_member, AdminRefusal::NotAllowed),
+        (&admin, &other, as_member, AdminRefusal::NotAllowed),
+        (&admin, &home, as_member, AdminRefusal::NotAllowed),
+        (&admin, &member, as_admin, AdminRefusal::NotAllowed),
+        (&admin, &member, as_owner, AdminRefusal::NotAllowed),
+        (&admin, &member, 200, AdminRefusal::NotAllowed),
+        (&home, &home, as_admin, AdminRefusal::NotAllowed),
+        (&home, &member, as_owner, AdminRefusal::NotAllowed),
+    ];
+    for (number, (by, about, role, refusal)) in refused.into_iter().enumerate() {
+        assert_eq!(ask(by, about, role), Err(refusal), "case {number}");
+    }
+    assert_eq!(home.store.control(space).unwrap().height(), height, "a refusal leaves no entry");
+    assert!(ask(&admin, &member, as_guest).is_ok());
+    assert!(ask(&admin, &guest, as_member).is_ok());
+    assert_eq!((role(&member), role(&guest)), (Some(Role::Guest), Some(Role::Member)));
+    assert!(ask(&home, &guest, as_admin).is_ok());
+    assert!(ask(&home, &admin, as_member).is_ok());
+    assert_eq!((role(&guest), role(&admin)), (Some(Role::Admin), Some(Role::Member)));
+    assert_eq!(ask(&admin, &member, as_member), Err(AdminRefusal::NotAllowed), "it is an admin no more");
+}
+
+#[test]
+fn a_role_asked_for_again_is_answered_again_and_the_log_does_not_grow() {
+    let (home, bob) = (Node::new(1), Node::new(2));
+    let space = home.found();
+    bob.join(&home, space, Role::Member);
+    let first = home.decide(space, set(&bob, Role::Guest.code()));
+    assert!(first.is_ok());
+    assert_eq!(home.decide(space, set(&bob, Role::Guest.code())), first);
+}
+
+#[test]
+fn a_changed_role_is_heard_by_everybody_who_learns_the_log() {
+    let (home, bob) = (Node::new(1), Node::new(2));
+    let space = home.found();
+    bob.join(&home, space, Role::Member);
+    home.decide(space, set(&bob, Role::Admin.code())).unwrap();
+    bob.learn_control(&home, space);
+    assert_eq!(bob.store.control(space).unwrap().role(bob.identity.node()), Some(Role::Admin));
+    assert_eq!(bob.store.control(space).unwrap().head(), home.store.control(space).unwrap().head());
 }
 
 #[test]

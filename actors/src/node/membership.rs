@@ -1,11 +1,11 @@
-//! Founding, inviting, joining, removing: asking the home to decide, or being it.
+//! Founding, inviting, joining, removing, changing roles: asking the home to decide, or being it.
 
 use std::sync::Arc;
 
 use muster_protocol::{
     ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Question, invite_text, parse_invite},
     cbor::{Bytes, Bytes16},
-    control::{ControlState, Entry, Genesis, InviteCreated, InviteRevoked, MemberRemoved, Role},
+    control::{ControlState, Entry, Genesis, InviteCreated, InviteRevoked, MemberRemoved, Role, RoleSet},
     identity::NodeId,
     ids::{SpaceId, WorkspaceId, ulid},
     limits,
@@ -16,7 +16,10 @@ use muster_storage::{WorkspaceRow, clean_name};
 
 use super::Node;
 use crate::{
-    error::{CreateWorkspaceError, InviteError, JoinError, RemoveMemberError, SettleError, Unavailable},
+    error::{
+        CreateWorkspaceError, InviteError, JoinError, RemoveMemberError, SetRoleError, SettleError,
+        Unavailable,
+    },
     ports::RequestError,
 };
 
@@ -204,6 +207,33 @@ impl Node {
         self.carry_out(async move {
             node.write(move |batch| batch.settle(space)).await?;
             Ok(node.workspace_row(space)?.ok_or(Unavailable::Storage)?)
+        })
+        .await
+    }
+
+    /// Sets what a member may do. What it wrote before, and the home had seen, counts as it did.
+    pub async fn set_role(
+        &self,
+        workspace: WorkspaceId,
+        member: NodeId,
+        role: Role,
+    ) -> Result<(), SetRoleError> {
+        let control = self.control(workspace).ok_or(SetRoleError::UnknownWorkspace)?;
+        let entry = Entry::RoleSet(RoleSet {
+            node: member,
+            role: role.code(),
+            cut_offs: Vec::new(),
+            evidence: Bytes::default(),
+        });
+        let node = self.clone();
+        self.carry_out(async move {
+            match node.administer(&control, entry).await? {
+                Ok(_) => Ok(()),
+                Err(AdminRefusal::NoSuchThing) => Err(SetRoleError::UnknownMember),
+                Err(AdminRefusal::Busy) => Err(Unavailable::Busy.into()),
+                Err(AdminRefusal::Unsettled) => Err(Unavailable::Unsettled.into()),
+                Err(_) => Err(SetRoleError::NotAllowed),
+            }
         })
         .await
     }

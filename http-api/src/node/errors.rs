@@ -10,7 +10,7 @@ use axum::{
 };
 use muster_actors::{
     BackupError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError, RemoveMemberError,
-    SettleError, StartSessionError, StopSessionError, Unavailable,
+    SetRoleError, SettleError, StartSessionError, StopSessionError, Unavailable,
 };
 use muster_protocol::ticket::JoinRefusal;
 use muster_storage::StoreError;
@@ -91,7 +91,7 @@ rows! {
     FOREIGN_ORIGIN = FORBIDDEN "foreign_origin" "The request comes from a foreign web page"
         "Pages of other origins may not use this node.";
     NOT_ALLOWED = FORBIDDEN "not_allowed" "This node's role does not allow it"
-        "Owners and admins invite and remove; guests only read. Ask an admin of the workspace." try "muster workspace list";
+        "Owners and admins invite, remove and change roles below their own; guests only read. Ask an admin of the workspace." try "muster workspace list";
     TICKET_DEAD = FORBIDDEN "ticket_not_valid" "The ticket is no longer valid"
         "It expired, was used as often as it may be, or was revoked. Ask for a new one." try "muster invite";
     JOIN_REFUSED = FORBIDDEN "join_refused" "The workspace did not let this node in"
@@ -298,6 +298,18 @@ impl From<SettleError> for Problem {
             E::Unavailable(error) => error.into(),
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::NotTheHome { .. } => NOT_ALLOWED.with(error),
+        }
+    }
+}
+
+impl From<SetRoleError> for Problem {
+    fn from(error: SetRoleError) -> Self {
+        use SetRoleError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownMember => UNKNOWN_MEMBER.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
         }
     }
 }

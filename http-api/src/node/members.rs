@@ -1,15 +1,18 @@
 //! Nodes of a workspace.
 
 use axum::{Json, extract::State, http::StatusCode};
-use muster_protocol::identity::NodeId;
+use muster_protocol::{control::Role, identity::NodeId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    errors::{Always, NotFound, Problem},
+    errors::{Always, BadRequest, NotFound, Problem},
     workspaces::{RoleName, WorkspacePath, find},
 };
-use crate::{Doors, Time, input::InPath};
+use crate::{
+    Doors, Time,
+    input::{InPath, JsonBody},
+};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Members {
@@ -72,5 +75,49 @@ pub(super) async fn remove(
     // What is no peer id is no member's either.
     let node: NodeId = path.peer_id.parse().map_err(|_| Problem::unknown_member())?;
     doors.node.remove_member(workspace, node).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A role a member may be given; the owner is who founded the workspace.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum GivenRole {
+    Admin,
+    Member,
+    Guest,
+}
+
+impl From<GivenRole> for Role {
+    fn from(role: GivenRole) -> Self {
+        match role {
+            GivenRole::Admin => Self::Admin,
+            GivenRole::Member => Self::Member,
+            GivenRole::Guest => Self::Guest,
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct SetRole {
+    #[schema(inline)]
+    role: GivenRole,
+}
+
+/// Set what a node may do
+#[utoipa::path(
+    patch, path = "/node/v1/workspaces/{workspace_id}/members/{peer_id}", operation_id = "setMemberNodeRole",
+    tag = "workspaces", params(MemberPath), request_body = SetRole,
+    responses((status = 204, description = "The member has that role."), BadRequest, NotFound, Always)
+)]
+pub(super) async fn set_role(
+    State(doors): State<Doors>,
+    InPath(path): InPath<MemberPath>,
+    body: JsonBody,
+) -> Result<StatusCode, Problem> {
+    let workspace = find(&doors.node.store().view()?, &path.workspace_id)?.id;
+    // What is no peer id is no member's either.
+    let node: NodeId = path.peer_id.parse().map_err(|_| Problem::unknown_member())?;
+    let SetRole { role } = body.read()?;
+    doors.node.set_role(workspace, node, role.into()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

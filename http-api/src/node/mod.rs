@@ -93,7 +93,7 @@ fn closed() -> OpenApiRouter<Doors> {
         .routes(routes!(invites::revoke))
         .routes(routes!(join::join))
         .routes(routes!(members::list))
-        .routes(routes!(members::remove))
+        .routes(routes!(members::remove, members::set_role))
         .routes(routes!(agents::list, agents::register))
         .routes(routes!(sessions::list, sessions::start))
         .routes(routes!(sessions::stop))

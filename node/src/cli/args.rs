@@ -236,6 +236,16 @@ pub(super) enum MemberCommand {
         /// Its peer id, as `muster member list` shows it.
         peer_id: String,
     },
+    /// Set what a node may do.
+    Role {
+        #[command(flatten)]
+        workspace: WorkspaceArg,
+        /// Its peer id, as `muster member list` shows it.
+        peer_id: String,
+        /// What it may do from now on.
+        #[arg(value_enum)]
+        role: Role,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -77,6 +77,11 @@ impl NodeClient {
         self.ask(self.request(Method::POST, path, &[]).json(body), LONG_TIMEOUT).await
     }
 
+    /// PATCH of JSON.
+    pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
+        self.ask(self.request(Method::PATCH, path, &[]).json(body), ANSWER_TIMEOUT).await
+    }
+
     /// DELETE.
     pub(super) async fn delete(&self, path: &[&str]) -> Result<(), CliError> {
         self.ask(self.request(Method::DELETE, path, &[]), ANSWER_TIMEOUT).await.map(drop)

@@ -95,6 +95,14 @@ pub(super) async fn member(node: &NodeClient, args: MemberArgs, output: Output) 
             node.delete(&["node", "v1", "workspaces", &workspace, "members", &peer_id]).await?;
             print(output, &json!({ "removed": peer_id }), |_| format!("{} is removed", plain(&peer_id)))
         }
+        MemberCommand::Role { workspace, peer_id, role } => {
+            let workspace = node.workspace(workspace.workspace.as_deref()).await?;
+            let path = ["node", "v1", "workspaces", &workspace, "members", &peer_id];
+            node.patch(&path, &json!({ "role": role.word() })).await?;
+            print(output, &json!({ "peer_id": peer_id, "role": role.word() }), |_| {
+                format!("{} is {} now", plain(&peer_id), role.word())
+            })
+        }
     }
 }
 

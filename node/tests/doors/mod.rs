@@ -145,6 +145,10 @@ impl Node {
         answer(path, self.request(Method::DELETE, path)).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        answer(path, self.request(Method::PATCH, path).json(body)).await
+    }
+
     /// Founds a workspace and registers agents in it.
     pub async fn workspace(&self, name: &str, agents: &[&str]) -> String {
         let founded = self.post("/node/v1/workspaces", &json!({ "name": name })).await.with(201);
