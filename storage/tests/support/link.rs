@@ -100,7 +100,7 @@ fn perform(ends: &mut [End<'_>; 2], me: usize, now_ms: u64, outputs: Vec<Output>
                 let heights: Vec<Height> = ends[me].node.heights(space);
                 feed(ends, me, now_ms, Input::Committed { space, heights: &heights, control: false });
             }
-            Output::Presence(_) | Output::Shared(_) => {}
+            Output::Presence(_) | Output::Shared(_) | Output::ControlLevel(_) => {}
             Output::Close(why) => panic!("a link of honest nodes was closed: {why}"),
         }
     }
