@@ -11,6 +11,8 @@ pub mod dice;
 pub mod disks;
 pub mod faults;
 pub mod links;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod scenario;
 pub mod trace;
 pub mod world;

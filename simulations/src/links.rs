@@ -306,10 +306,15 @@ impl SimNetwork {
 
 impl Network for SimNetwork {
     fn send(&self, link: Link, frame: Vec<u8>) -> bool {
-        if let Some(watch) = self.shared.watcher.get() {
+        let Some(watch) = self.shared.watcher.get() else {
+            return self.with(|mesh, now| mesh.send(now, self.node, self.boot, link, frame)).unwrap_or(false);
+        };
+        // What a link does not take is not told to anybody, however often it is tried.
+        let taken = self.with(|mesh, now| mesh.send(now, self.node, self.boot, link, frame.clone()));
+        if taken == Some(true) {
             watch(self.node, link.node, &frame);
         }
-        self.with(|mesh, now| mesh.send(now, self.node, self.boot, link, frame)).unwrap_or(false)
+        taken.unwrap_or(false)
     }
 
     fn close(&self, link: Link, closing: Closing) {

@@ -39,6 +39,16 @@ enum Command {
     },
     /// Lists the scenarios
     List,
+    /// Plants mistakes, one at a time, and tells how many seeds it took to see each
+    #[cfg(feature = "mutants")]
+    Mutants {
+        /// The first seed
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Only this mistake
+        #[arg(long)]
+        only: Option<String>,
+    },
 }
 
 /// The last line of `run`.
@@ -72,6 +82,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { seeds, from, scenario } => with(scenario, |all| run(all, from, seeds)),
         Command::Replay { seed, scenario } => with(scenario, |all| replay(all, seed)),
+        #[cfg(feature = "mutants")]
+        Command::Mutants { from, only } => hunt(from, only.as_deref()),
         Command::List => with(None, |all| {
             all.iter().for_each(|scenario| println!("{:12} {}", scenario.name, scenario.about));
             true
@@ -124,6 +136,30 @@ fn complain(scenario: &Scenario, seed: u64, outcome: &Outcome) {
         println!("{} {seed}: {violation}", scenario.name);
     }
     println!("cargo run --release -p muster-simulations -- replay {seed} --scenario {}", scenario.name);
+}
+
+/// Every mistake has to show; fails if one does not within [`muster_simulations::mutants::SEEDS_MAX`] seeds.
+#[cfg(feature = "mutants")]
+fn hunt(from: u64, only: Option<&str>) -> ExitCode {
+    use muster_simulations::mutants::{Mistake, SEEDS_MAX};
+    // Some of them make a node panic; that is seen, too.
+    std::panic::set_hook(Box::new(|_| {}));
+    let (mut caught, mut survived) = (0, 0);
+    for mistake in Mistake::all().filter(|mistake| only.is_none_or(|only| mistake.to_string() == only)) {
+        match mistake.hunt(from) {
+            Some((seeds, complaint)) => {
+                caught += 1;
+                let complaint: String = complaint.chars().take(100).collect();
+                println!("{mistake:<17} caught after {seeds:>3} seeds: {complaint}");
+            }
+            None => {
+                survived += 1;
+                println!("{mistake:<17} SURVIVED {SEEDS_MAX} seeds");
+            }
+        }
+    }
+    println!("{{\"caught\":{caught},\"survived\":{survived}}}");
+    if survived == 0 && caught > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn replay(scenarios: &[Scenario], seed: u64) -> bool {

@@ -88,6 +88,12 @@ pub enum Planted {
     WorkByArrival,
 }
 
+impl Planted {
+    /// All of them.
+    pub const ALL: [Planted; 4] =
+        [Planted::LyingDisk, Planted::OldDisk, Planted::SpokenAloud, Planted::WorkByArrival];
+}
+
 impl Plan {
     /// The same in other proportions; see [`faults::Faults::varied`].
     fn varied(&self, seed: u64) -> Self {

@@ -63,7 +63,9 @@ impl Picture {
             match known.said.get(&key) {
                 None if villains::takes_part(envelope, known) => {}
                 None if !is_answer(envelope, &known.said) => wrong(format!("nobody said {key:?}")),
-                None if !answers.insert((&envelope.from, &envelope.to, &envelope.reply_to)) => {
+                None if !answers.insert((&envelope.from, &envelope.to, &envelope.reply_to))
+                    && !known.came_back(&envelope.from) =>
+                {
                     wrong(format!("{key:?} answers what was answered before"));
                 }
                 None => {}
@@ -149,7 +151,12 @@ impl Picture {
     pub(super) fn arrivals(&self) -> Vec<Arrival<'_>> {
         let stored: BTreeMap<Key, _> =
             self.messages().map(|(space, rank, envelope)| (key(envelope), (space, rank, envelope))).collect();
-        let messages = self.events.iter().filter(|event| event.kind == "message");
+        let mut told = BTreeSet::new();
+        let counts = |event: &&muster_storage::EventRow| {
+            let key = key_of(event);
+            event.kind == "message" && !(self.repeated.contains(&key) && !told.insert(key))
+        };
+        let messages = self.events.iter().filter(counts);
         let arrival = |event: &muster_storage::EventRow| {
             let (space, rank, envelope) = stored.get(&key_of(event)).copied()?;
             Some(Arrival { event: event.number, space, rank, envelope })

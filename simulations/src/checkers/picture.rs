@@ -78,6 +78,11 @@ impl<'a> Knowledge<'a> {
         self.shared.den.speaks_as(peer.as_str())
     }
 
+    /// Whether a peer's node ever came back from a copy.
+    pub(super) fn came_back(&self, peer: &PeerName) -> bool {
+        self.shared.ledger.came_back(peer.as_str())
+    }
+
     /// Whether anything may be taken back: what villains say may.
     pub(super) fn has_villains(&self) -> bool {
         !self.shared.den.ids().is_empty()
@@ -139,6 +144,8 @@ pub(super) struct Picture {
     pub(super) stored: BTreeMap<SpaceId, BTreeMap<Rank, Arc<Envelope>>>,
     /// Resolves, by space, in people's order.
     pub(super) openings: BTreeMap<SpaceId, BTreeMap<Rank, RoomOpened>>,
+    /// What a node said twice; see [`Self::drop_repeated`].
+    pub(super) repeated: BTreeSet<Key>,
 }
 
 impl Picture {
@@ -168,8 +175,10 @@ impl Picture {
             events: view.events(0, usize::MAX)?,
             stored: BTreeMap::new(),
             openings: BTreeMap::new(),
+            repeated: BTreeSet::new(),
         };
         picture.take_spaces(known, &view, &control, machine.id())?;
+        picture.drop_repeated(known);
         for member in view.members(&row)? {
             picture.shown.push(format!("{} {} {:?}", member.node, member.name, member.role));
         }
@@ -232,6 +241,20 @@ impl Picture {
             }
         }
         Ok(())
+    }
+
+    /// Of what a node said twice, because it came back from a copy and forgot the first time, the first counts.
+    fn drop_repeated(&mut self, known: &Knowledge<'_>) {
+        for messages in self.stored.values_mut() {
+            let mut first = BTreeSet::new();
+            messages.retain(|_, envelope| {
+                let counts = first.insert(key(envelope)) || !known.came_back(&envelope.from);
+                if !counts {
+                    self.repeated.insert(key(envelope));
+                }
+                counts
+            });
+        }
     }
 
     fn take_operation(&mut self, known: &mut Knowledge<'_>, operation: &Operation) {

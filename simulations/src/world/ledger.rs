@@ -96,6 +96,8 @@ struct Book {
     errands: Vec<Errand>,
     resolved: BTreeSet<Resolved>,
     violations: Vec<String>,
+    forgotten: BTreeSet<Key>,
+    came_back: BTreeSet<usize>,
     calm: bool,
 }
 
@@ -169,14 +171,36 @@ impl Ledger {
             .filter(|session| session.node == node)
             .map(|session| session.peer.clone())
             .collect();
-        for (key, said) in &mut book.said {
-            if said.node == node && matches!(said.told, Told::Taken(_)) && !promised.said.contains(key) {
+        let Book { said, forgotten, came_back, .. } = &mut *book;
+        for (key, said) in
+            said.iter_mut().filter(|(key, said)| said.node == node && !promised.said.contains(key))
+        {
+            forgotten.insert(key.clone());
+            if matches!(said.told, Told::Taken(_)) {
                 said.told = Told::Nothing;
             }
         }
+        came_back.insert(node);
         book.resolved.retain(|room| {
             promised.rooms.contains(room) || !room.peers.iter().any(|peer| own.contains(peer))
         });
+    }
+
+    /// Whether its node may have forgotten a message. Nobody sends that again: it might stand twice then, once as
+    /// the others remember it.
+    pub(super) fn is_forgotten(&self, key: &Key) -> bool {
+        self.book().forgotten.contains(key)
+    }
+
+    /// Whether a peer's node ever came back from a copy: it may answer once more what it forgot to have answered.
+    pub(crate) fn came_back(&self, peer: &str) -> bool {
+        let book = self.book();
+        book.sessions.iter().any(|session| session.peer == peer && book.came_back.contains(&session.node))
+    }
+
+    /// Whether any node did.
+    pub(super) fn anybody_came_back(&self) -> bool {
+        !self.book().came_back.is_empty()
     }
 
     /// A node told that a message is not stored.

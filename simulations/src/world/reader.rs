@@ -58,11 +58,11 @@ struct Book {
 
 impl Book {
     /// Notes what follows on what was read of a channel or room.
-    fn read(&mut self, place: &str, rows: Places, villains: bool, wrong: &mut Vec<String>) {
+    fn read(&mut self, place: &str, rows: Places, may_go: bool, wrong: &mut Vec<String>) {
         let read = self.timelines.get(place).map_or(0, Vec::len) as u64;
         for (next, (sequence, row)) in (read + 1..).zip(rows) {
             let Some(row) = row else {
-                if !villains {
+                if !may_go {
                     wrong.push(format!("{place} {sequence} is void, though nothing was taken back"));
                 }
                 self.timelines.entry(place.to_owned()).or_default().push(None);
@@ -122,7 +122,10 @@ impl Seen {
             let before = book.timelines.get(place).map_or(&[][..], Vec::as_slice);
             for (at, before) in before.iter().enumerate() {
                 let now = reads.get(at).and_then(Option::as_ref);
-                let may_go = before.as_ref().is_some_and(|before| den.speaks_as(&before.key.0));
+                let ledger = &machine.shared().ledger;
+                let may_go = before
+                    .as_ref()
+                    .is_some_and(|before| den.speaks_as(&before.key.0) || ledger.came_back(&before.key.0));
                 if now != before.as_ref() && !(now.is_none() && may_go) {
                     let sequence = at + 1;
                     wrong.push(format!("{before:?} stood at {sequence}, where {now:?} is after a restart"));
@@ -170,7 +173,7 @@ impl Seen {
     ) -> Result<Vec<String>, StoreError> {
         let view = node.store().view()?;
         let mut wrong = Vec::new();
-        let villains = !machine.shared().den.ids().is_empty();
+        let may_go = !machine.shared().den.ids().is_empty() || machine.shared().ledger.anybody_came_back();
         let mut book = self.book();
         let read = book.events.len() as u64;
         for (number, event) in (read + 1..).zip(view.events(read, limit)?) {
@@ -184,17 +187,23 @@ impl Seen {
             let channel = super::person::channel(index);
             let Ok(name) = ChannelName::parse(&channel) else { continue };
             let read = book.timelines.get(&channel).map_or(0, Vec::len) as u64;
-            book.read(&channel, view.timeline(&row, &name, read, limit)?, villains, &mut wrong);
+            book.read(&channel, view.timeline(&row, &name, read, limit)?, may_go, &mut wrong);
             if !into_rooms {
                 continue;
             }
             for (room, rows) in rooms(machine, &view, &row, &name)? {
                 let read = book.timelines.get(&room).map_or(0, Vec::len);
-                let before = rows.iter().take(read).map(|(_, row)| row.as_ref().map(Read::of));
-                if !before.eq(book.timelines.get(&room).into_iter().flatten().cloned()) {
+                let now = rows.iter().take(read).map(|(_, row)| row.as_ref().map(Read::of));
+                let before = book.timelines.get(&room).into_iter().flatten();
+                let goes = |(before, now): (&Option<Read>, Option<Read>)| {
+                    let may_go =
+                        before.as_ref().is_some_and(|read| machine.shared().ledger.came_back(&read.key.0));
+                    *before != now && !(now.is_none() && may_go)
+                };
+                if before.zip(now).any(goes) {
                     wrong.push(format!("what was read in {room} has changed"));
                 }
-                book.read(&room, rows.into_iter().skip(read).collect(), villains, &mut wrong);
+                book.read(&room, rows.into_iter().skip(read).collect(), may_go, &mut wrong);
             }
         }
         Ok(wrong)
@@ -220,8 +229,9 @@ fn rooms(
             continue;
         }
         let messages = view.room_messages(row, channel, &room.direct_id, &page)?.unwrap_or_default();
-        let mut places: Places = messages.into_iter().map(|row| (row.sequence, Some(row))).collect();
-        places.sort_by_key(|(sequence, _)| *sequence);
+        let mut rows: BTreeMap<_, _> = messages.into_iter().map(|row| (row.sequence, row)).collect();
+        let last = rows.keys().next_back().copied().unwrap_or_default();
+        let places = (1..=last).map(|sequence| (sequence, rows.remove(&sequence))).collect();
         rooms.push((room.direct_id.as_str().to_owned(), places));
     }
     Ok(rooms)

@@ -177,6 +177,9 @@ impl Attempt {
         self.asker.shared.ledger.say(self.key.clone(), said);
         let mut asked = 0;
         loop {
+            if self.asker.shared.ledger.is_forgotten(&self.key) {
+                return;
+            }
             if let Some(node) = self.asker.machine.node() {
                 asked += 1;
                 match self.ask(node, request.clone()).await {
@@ -232,6 +235,9 @@ impl Attempt {
             request.trace_id = Some("something-else".to_owned());
         }
         let Some(node) = self.asker.machine.node() else { return };
+        if self.asker.shared.ledger.is_forgotten(&self.key) {
+            return;
+        }
         match self.ask(node, request).await {
             Some(Ok(sequence)) if !differs => self.taken(sequence),
             Some(Err(SendError::IdConflict)) if differs => {}

@@ -82,6 +82,8 @@ pub enum Deed {
     Heights,
     /// An operation behind another than the one before it.
     WrongPrev,
+    /// A signature that a lenient check believes and a strict one does not.
+    Loose,
     /// An operation earlier than the one before it.
     BackInTime,
     /// An operation that only the home may write.
@@ -109,7 +111,7 @@ impl Deed {
     /// Whether it needs a log that may still be written.
     fn writes(self) -> bool {
         use Deed::*;
-        matches!(self, Fork | Gap | Future | WrongPrev | BackInTime | Control | Impostor)
+        matches!(self, Fork | Gap | Future | WrongPrev | Loose | BackInTime | Control | Impostor)
     }
 }
 
@@ -168,6 +170,7 @@ impl Villain {
             Deed::Gap
             | Deed::Future
             | Deed::WrongPrev
+            | Deed::Loose
             | Deed::BackInTime
             | Deed::Control
             | Deed::Impostor => self.write_wrongly(deed),
@@ -258,6 +261,7 @@ impl Villain {
             Deed::Future => place.hlc = Hlc::from_ms(now_ms + ahead_ms),
             Deed::WrongPrev => place.prev = OpId([7; 32]),
             Deed::BackInTime => place.hlc = Hlc::from_ms(now_ms.saturating_sub(ahead_ms)),
+            Deed::Loose => {}
             Deed::Control => kind = Kind(1 + (now_ms % 6) as u16),
             _ => {
                 let Some(other) = other else { return };
@@ -275,6 +279,13 @@ impl Villain {
                 pen.turn(place.space);
             }
             return self.spread(&log, place.seq);
+        }
+        if deed == Deed::Loose {
+            // Signed well it is part of the log; one of the others gets it signed badly.
+            pen.follow(&op);
+            self.shared.den.keep(&op);
+            let loose = pen.sign_loosely(&op);
+            return self.tell_one(|line| line.throw(place.space, vec![loose]));
         }
         let bytes = op.encode();
         self.tell_one(|line| line.throw(place.space, vec![bytes]));

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use curve25519_dalek::Scalar;
+use ed25519_dalek::hazmat::ExpandedSecretKey;
 use muster_protocol::{
     clock::Hlc,
     identity::{Identity, NodeId},
@@ -11,6 +13,7 @@ use muster_protocol::{
     session::session_id,
 };
 use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
 
 /// How the ids of all messages of villains begin.
 pub(super) const ID_PREFIX: &str = "msg-mallory-";
@@ -81,6 +84,27 @@ impl Pen {
     /// Signs something, and does not go on behind it.
     pub(super) fn sign(&self, place: Place, kind: Kind, stream: StreamId, body: Vec<u8>) -> Operation {
         Operation::sign(&self.identity, place, Draft { kind, stream, body })
+    }
+
+    /// The wire form of an operation of its own under a signature whose commitment is the neutral element: the
+    /// equation of ed25519 holds, and nobody had to be asked. Strict verification refuses it, as RFC 8032 lets it
+    /// ("Taming the many EdDSAs", 2020, has the whole family).
+    pub(super) fn sign_loosely(&self, op: &Operation) -> Vec<u8> {
+        let key = ExpandedSecretKey::from(self.identity.signing_key().as_bytes());
+        let mut commitment = [0; 32];
+        commitment[0] = 1;
+        let mut sha = Sha512::new();
+        sha.update(commitment);
+        sha.update(self.identity.node().as_bytes());
+        sha.update(b"muster/op/v1\0");
+        sha.update(op.header_bytes());
+        let challenge = Scalar::from_bytes_mod_order_wide(&sha.finalize().into());
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&commitment);
+        signature[32..].copy_from_slice((challenge * key.scalar).as_bytes());
+        let loose =
+            Operation::from_parts(op.header_bytes().to_vec(), signature, op.body().map(<[u8]>::to_vec));
+        loose.expect("only its signature is another").encode()
     }
 
     /// Goes on behind an operation.
