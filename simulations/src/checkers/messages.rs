@@ -154,7 +154,7 @@ impl Picture {
         let mut told = BTreeSet::new();
         let counts = |event: &&muster_storage::EventRow| {
             let key = key_of(event);
-            event.kind == "message" && !(self.repeated.contains(&key) && !told.insert(key))
+            event.kind == "message" && (!self.repeated.contains(&key) || told.insert(key))
         };
         let messages = self.events.iter().filter(counts);
         let arrival = |event: &muster_storage::EventRow| {
