@@ -17,6 +17,7 @@
 //! | confidentiality | no frame of a space is sent to a node that may not read it (checked at each frame) |
 //! | bounded | what waits for a process never grows beyond its limits (looked at all the time) |
 //! | suspicion | honest nodes do not ban each other |
+//! | cut-off | nothing of a removed member counts above what its removal says the home had seen |
 //! | malice | what a member said before it lied or was removed is the same everywhere, and nothing else of it counts |
 //! | work | it stands as the stored messages decide in people's order, and is counted so (N-47, N-52) |
 
@@ -120,6 +121,11 @@ pub fn check(shared: &Shared, machines: &[Arc<Machine>]) -> Vec<String> {
             Ok(None) => complaints.push(format!("node {} has no workspace", machine.index())),
             Err(error) => complaints.push(format!("node {} cannot be read: {error}", machine.index())),
         }
+    }
+    for (machine, picture) in
+        machines.iter().zip(&pictures).filter(|(machine, picture)| machine.index() == picture.index)
+    {
+        villains::check_cut_offs(machine, picture, &mut complaints);
     }
     for picture in &pictures {
         picture.check_secrecy(&known, &mut complaints);

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use muster_protocol::{
     content::Content,
-    control::ControlState,
+    control::{ControlState, Entry, MemberRemoved},
     identity::NodeId,
     ids::{LogId, OpId},
     network::{Envelope, PeerName},
     operation::Operation,
+    sync::View as _,
 };
-use muster_storage::{EventRow, StoreError};
+use muster_storage::{EventRow, StoreError, SyncView};
 
 use super::picture::{Knowledge, Picture, key};
 use crate::world::{Machine, Shared, key_of};
@@ -30,6 +31,36 @@ pub(super) fn check_log(log: &LogId, picture: &Picture, pictures: &[Picture], co
         if counting(other) != mine {
             let (one, other) = (picture.index, other.index);
             complaints.push(format!("nodes {one} and {other} count different operations of {}", log.author));
+        }
+    }
+}
+
+/// Cut-off: of the logs of who was removed nothing counts above what the home had seen, as the removal says.
+pub(super) fn check_cut_offs(machine: &Machine, picture: &Picture, complaints: &mut Vec<String>) {
+    let Some(node) = machine.node() else { return };
+    let removal = |height: u64| -> Option<MemberRemoved> {
+        let entries = SyncView::new(node.store()).ok()?.control_entries(picture.space, height, 1).ok()?;
+        let entry = Operation::decode(entries.first()?).ok()?;
+        match Entry::decode(entry.header().kind, entry.body()?).ok()? {
+            Entry::MemberRemoved(removed) => Some(removed),
+            _ => None,
+        }
+    };
+    for (villain, height) in machine.shared().den.removals() {
+        let Some(removed) = removal(height).filter(|removed| removed.node == villain) else {
+            complaints
+                .push(format!("node {}: {villain} was removed at {height}, where it is not", picture.index));
+            continue;
+        };
+        let logs = picture.logs.iter().filter(|(log, _)| log.author == villain && log.space == picture.space);
+        for (log, (counts, _)) in logs {
+            let seen = removed.cut_offs.iter().find(|(incarnation, _)| *incarnation == log.incarnation);
+            let last = seen.map_or(0, |(_, last)| *last);
+            if *counts > last {
+                let index = picture.index;
+                complaints
+                    .push(format!("node {index} counts {counts} operations of {villain}, cut off at {last}"));
+            }
         }
     }
 }

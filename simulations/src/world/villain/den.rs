@@ -89,6 +89,11 @@ impl Den {
         self.book().removed.insert(node, height);
     }
 
+    /// Who of them was removed, and at which control height.
+    pub(crate) fn removals(&self) -> BTreeMap<NodeId, u64> {
+        self.book().removed.clone()
+    }
+
     /// The control height at which the home removed one of them.
     pub(super) fn removed_at(&self, node: NodeId) -> Option<u64> {
         self.book().removed.get(&node).copied()
