@@ -3,7 +3,10 @@
 //! A mistake is planted in the code that is simulated (see [`muster_protocol::mutants`]; such a program is built
 //! with the feature `mutants`), or in what surrounds it (see [`crate::world::Planted`]).
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::{self, AssertUnwindSafe},
+};
 
 use muster_protocol::mutants::{self, Mutant};
 
@@ -69,8 +72,10 @@ impl Mistake {
         }
         let mut seeds = (from..from + SEEDS_MAX).enumerate();
         let found = seeds.find_map(|(at, seed)| {
-            let complaint = scenario.play(seed).violations.into_iter().next()?;
-            Some((at as u64 + 1, complaint))
+            let played = panic::catch_unwind(AssertUnwindSafe(|| scenario.play(seed)));
+            let violations =
+                played.map_or_else(|_| vec!["a node panics".to_owned()], |played| played.violations);
+            Some((at as u64 + 1, violations.into_iter().next()?))
         });
         mutants::plant(None);
         found

@@ -158,6 +158,14 @@ impl Drop for Inner {
 impl Store {
     /// Opens or makes a store. It belongs to the node whose key is given.
     pub fn open(disk: Disk, identity: Arc<Identity>, options: &Options) -> Result<Self, OpenError> {
+        // redb takes some damage for impossible and panics, as after a disk that lied about a sync.
+        let opened = std::panic::AssertUnwindSafe(|| Self::open_whole(disk, identity, options));
+        std::panic::catch_unwind(opened).unwrap_or_else(|_| {
+            Err(StoreError::Damaged("its file does not hold what was written into it").into())
+        })
+    }
+
+    fn open_whole(disk: Disk, identity: Arc<Identity>, options: &Options) -> Result<Self, OpenError> {
         let mut builder = redb::Builder::new();
         builder.set_cache_size(options.cache_bytes);
         let with = |backend| builder.create_with_backend(BoxedBackend(backend)).map_err(open_error);
