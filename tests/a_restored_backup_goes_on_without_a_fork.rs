@@ -79,3 +79,64 @@ async fn a_copy_made_under_load_is_the_node_as_it_was_and_goes_on() {
         assert!(!place.logged().contains("forks"), "{}", place.logged());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_restored_in_place_and_gets_back_what_others_hold() {
+    let (at_ada, at_bob) = (Place::new("ada"), Place::new("bob"));
+    let (ada, bob) = tokio::join!(at_ada.up(), at_bob.up());
+    let workspace = workspace(&ada, &[&bob]).await;
+    let coder = bob.api.session(&workspace, "coder", CHANNEL).await;
+    let mut said = vec![bob.api.say(&workspace, &coder, THREAD, "before").await];
+    ada.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+    let backup = at_bob.beside("backup.redb");
+    let backup = backup.to_str().unwrap();
+    let kept = at_bob.run_for_people(["backup", backup]).await;
+    assert!(kept.out.contains("node.key"), "who keeps a backup keeps the key: {}", kept.out);
+    said.push(bob.api.say(&workspace, &coder, THREAD, "after").await);
+    ada.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+
+    // Not under a running node, and not into the folder of another.
+    let refused = at_bob.run(["restore", backup]).await.error(1);
+    assert_eq!(refused["code"], "data_folder", "{refused}");
+    let peer_id = bob.peer_id.clone();
+    bob.terminate().await;
+    let other = at_ada.run(["restore", "--dry-run", backup]).await.error(1);
+    assert_eq!(other["code"], "data_folder", "ada runs: {other}");
+    let nobody = Place::new("nobody");
+    let refused = nobody.run(["restore", backup]).await.error(1);
+    assert_eq!(refused["code"], "not_restored");
+    assert!(refused["error"].as_str().unwrap().contains(&peer_id), "{refused}");
+    assert!(!nobody.folder().exists());
+
+    // A look changes nothing.
+    let before = at_bob.stored();
+    let look = at_bob.run(["restore", "--dry-run", backup]).await.json();
+    assert_eq!(at_bob.stored(), before);
+    assert_eq!((&look["restored"], &look["peer_id"]), (&json!(false), &json!(peer_id)));
+    assert_eq!(look["workspaces"][0]["members"], 2);
+    assert!(look["only_in_replaced"].as_u64().unwrap() >= 1, "{look}");
+
+    let done = at_bob.run(["restore", backup]).await.json();
+    assert_eq!(done["restored"], true);
+    assert!(std::path::Path::new(done["replaced"].as_str().unwrap()).exists());
+    let bob = at_bob.up().await;
+    meet(&workspace, &ada, &bob).await;
+    bob.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+    said.push(bob.api.say(&workspace, &coder, THREAD, "again").await);
+    ada.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+    for place in [&at_ada, &at_bob] {
+        assert!(!place.logged().contains("forks"), "{}", place.logged());
+    }
+
+    // A damaged file is refused, and the store stays.
+    let damaged = at_bob.beside("damaged.redb");
+    let mut bytes = std::fs::read(backup).unwrap();
+    let middle = bytes.len() / 2;
+    bytes.truncate(middle);
+    std::fs::write(&damaged, bytes).unwrap();
+    bob.terminate().await;
+    let before = at_bob.stored();
+    let refused = at_bob.run(["restore", damaged.to_str().unwrap()]).await.error(1);
+    assert_eq!(refused["code"], "not_restored");
+    assert_eq!(at_bob.stored(), before);
+}

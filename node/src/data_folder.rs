@@ -124,6 +124,13 @@ pub fn settings_path(folder: &Path) -> PathBuf {
     folder.join("muster.toml")
 }
 
+/// The identity in a folder, if it holds a key; nothing is changed.
+pub fn identity_in(folder: &Path) -> Result<Option<Identity>, FolderError> {
+    let path = folder.join("node.key");
+    let text = read_secret(&path)?;
+    text.map(|text| parse_key(&text).map_err(|why| FolderError::Damaged { path, why })).transpose()
+}
+
 /// How a running node is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {

@@ -58,6 +58,7 @@ mod rows;
 mod schema;
 mod store;
 mod tables;
+mod verify;
 mod void;
 mod work;
 mod writer;
@@ -80,4 +81,5 @@ pub use read::{
 };
 pub use schema::SCHEMA_VERSION;
 pub use store::{Disk, Options, Store};
+pub use verify::{Findings, FoundWorkspace, put_in_place, verify};
 pub use writer::{Listener, NotTaken};

@@ -246,6 +246,26 @@ pub(crate) fn is_of_another(db: &impl ReadableDatabase, node: NodeId) -> Result<
     Ok(meta.get(NODE_KEY)?.is_some_and(|owner| owner.value() != node.as_bytes()))
 }
 
+/// The node a store belongs to, and whether it is marked as a copy.
+pub(crate) fn owner(db: &impl ReadableDatabase) -> Result<(NodeId, bool), StoreError> {
+    let meta = db.begin_read()?.open_table(tables::META)?;
+    let nobody = StoreError::Damaged("it says no node it belongs to");
+    let Some(owner) = meta.get(NODE_KEY)? else { return Err(nobody) };
+    let Some(node) = owner.value().try_into().ok().and_then(|bytes| NodeId::from_bytes(bytes).ok()) else {
+        return Err(nobody);
+    };
+    Ok((node, meta.get(COPY_KEY)?.is_some()))
+}
+
+/// Marks a store as a copy: whoever opens it next begins another life.
+pub(crate) fn mark_copy(db: &Database) -> Result<(), StoreError> {
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    txn.open_table(tables::META)?.insert(COPY_KEY, [1].as_slice())?;
+    txn.commit()?;
+    Ok(())
+}
+
 /// Says that a store is of this program's version.
 pub(crate) fn set_version(txn: &redb::WriteTransaction) -> Result<(), StoreError> {
     txn.open_table(tables::META)?.insert(VERSION_KEY, SCHEMA_VERSION.to_be_bytes().as_slice())?;

@@ -31,6 +31,8 @@ pub(super) enum Command {
     Demo(DemoArgs),
     #[command(flatten)]
     Ask(Ask),
+    /// Put a backup in place of the store of a data folder in which no node runs.
+    Restore(RestoreArgs),
     /// What the code of a failure means, and what to do about it.
     Explain {
         /// The code, such as network_session_unknown or ticket_not_valid.
@@ -95,6 +97,16 @@ pub(super) enum Ask {
         /// The file to write. A path on the node's machine.
         path: PathBuf,
     },
+}
+
+/// `muster restore`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RestoreArgs {
+    /// What `muster backup` wrote.
+    pub file: PathBuf,
+    /// Only look at it, and say what restoring would do.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `muster up`.

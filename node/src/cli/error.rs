@@ -50,6 +50,14 @@ pub enum CliError {
         /// The command that mends it.
         command: String,
     },
+    /// A backup is not put in place.
+    #[error("{what}")]
+    Restore {
+        /// Why not.
+        what: String,
+        /// The command that mends it, if one does.
+        command: Option<String>,
+    },
     /// Standard output cannot be written to.
     #[error("cannot print: {0}")]
     Output(io::Error),
@@ -166,6 +174,7 @@ impl CliError {
             CliError::Refused(problem) => problem.code.as_deref().unwrap_or("refused"),
             CliError::Answer { .. } => "not_a_node",
             CliError::Workspace { .. } => "workspace_unclear",
+            CliError::Restore { .. } => "not_restored",
             CliError::Output(_) => "output",
             CliError::Runtime(_) | CliError::Node(_) => "failed",
         }
@@ -176,6 +185,7 @@ impl CliError {
             CliError::NotRunning(folder) => Some(format!("muster up --data '{}'", folder.display())),
             CliError::Refused(problem) => problem.command.clone(),
             CliError::Workspace { command, .. } => Some(command.clone()),
+            CliError::Restore { command, .. } => command.clone(),
             _ => None,
         }
     }

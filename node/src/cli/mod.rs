@@ -21,6 +21,7 @@ mod explain;
 mod node;
 mod openapi;
 mod output;
+mod restore;
 mod span;
 mod sse;
 mod tail;
@@ -113,6 +114,10 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
             let config = Place::new(cli.data, cli.config)?.settings(flags.pairs())?;
             tell_warnings(&config, output);
             output::print(output, &node::config_json(&config), |_| node::config_table(&config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Restore(args) => {
+            restore::restore(&Place::new(cli.data, cli.config)?.folder, &args, output)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Explain { code } => {

@@ -46,7 +46,12 @@ pub(super) async fn backup(node: &NodeClient, path: &Path, output: Output) -> Re
     let answer = node.post_long(&["node", "v1", "backups"], &json!({ "path": path })).await?;
     print(output, &answer, |answer| {
         let verified = if answer["verified"] == true { "read back and found whole" } else { "not verified" };
-        format!("{}: {} bytes, {verified}", plain(&field(answer, "path")), field(answer, "bytes"))
+        format!(
+            "{}: {} bytes, {verified}\nIt is worth nothing without the key of this node: keep a copy of `node.key` in its data \
+             folder, too, where nobody else can read it.\nBack again with: muster restore FILE",
+            plain(&field(answer, "path")),
+            field(answer, "bytes")
+        )
     })
 }
 
