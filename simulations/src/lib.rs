@@ -13,6 +13,7 @@ pub mod faults;
 pub mod links;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+pub mod scale;
 pub mod scenario;
 pub mod trace;
 pub mod world;

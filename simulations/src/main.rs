@@ -3,7 +3,10 @@
 use std::{fmt, process::ExitCode, time::Instant};
 
 use clap::{Parser, Subcommand};
-use muster_simulations::scenario::{self, Outcome, Scenario};
+use muster_simulations::{
+    scale,
+    scenario::{self, Outcome, Scenario},
+};
 use serde::Serialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -39,6 +42,21 @@ enum Command {
     },
     /// Lists the scenarios
     List,
+    /// Plays the sync machines alone, as many as a large workspace has, and prints what agreeing costs
+    Scale {
+        /// Nodes; several for several rows
+        #[arg(long, value_delimiter = ',', default_values_t = [10, 30, 100])]
+        nodes: Vec<usize>,
+        /// Messages of all nodes together
+        #[arg(long, default_value_t = 1_000)]
+        messages: usize,
+        /// Links of a node, about
+        #[arg(long, default_value_t = 8)]
+        degree: usize,
+        /// The seed
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Plants mistakes, one at a time, and tells how many seeds it took to see each
     #[cfg(feature = "mutants")]
     Mutants {
@@ -84,6 +102,7 @@ fn main() -> ExitCode {
         Command::Replay { seed, scenario } => with(scenario, |all| replay(all, seed)),
         #[cfg(feature = "mutants")]
         Command::Mutants { from, only } => hunt(from, only.as_deref()),
+        Command::Scale { nodes, messages, degree, seed } => scale(&nodes, messages, degree, seed),
         Command::List => with(None, |all| {
             all.iter().for_each(|scenario| println!("{:12} {}", scenario.name, scenario.about));
             true
@@ -160,6 +179,22 @@ fn hunt(from: u64, only: Option<&str>) -> ExitCode {
     }
     println!("{{\"caught\":{caught},\"survived\":{survived}}}");
     if survived == 0 && caught > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One row for each number of nodes; fails when one world does not agree.
+fn scale(nodes: &[usize], messages: usize, degree: usize, seed: u64) -> ExitCode {
+    println!(
+        "nodes | messages | operations KiB | heights KiB | wants KiB | digests KiB | repeated | hops | agreed after | \
+         idle, a minute | sleeper\n---|---|---|---|---|---|---|---|---|---|---"
+    );
+    let mut all_agree = true;
+    for nodes in nodes {
+        let size = scale::Size { nodes: (*nodes).max(4), messages, degree: degree.clamp(2, nodes / 2 + 1) };
+        let cost = scale::play(seed, size);
+        all_agree &= cost.agreed_ms.is_some() && cost.catch_up.is_some();
+        println!("{} | {messages} | {cost}", size.nodes);
+    }
+    if all_agree { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn replay(scenarios: &[Scenario], seed: u64) -> bool {
