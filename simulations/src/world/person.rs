@@ -7,12 +7,12 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::{join_all, poll_immediate};
 use muster_actors::{
-    CreateChannelError, CreateWorkspaceError, InviteError, JoinError, Node, RegisterAgentError,
+    CreateChannelError, CreateWorkspaceError, InviteError, JoinError, Node, RegisterAgentError, SetRoleError,
     StartSessionError, ports::Clock,
 };
 use muster_protocol::{control::Role, ids::WorkspaceId, network::ChannelName};
 use muster_storage::SessionState;
-use rand::RngExt;
+use rand::{RngExt, seq::IndexedRandom};
 use tokio::task::JoinHandle;
 
 use super::{Machine, Shared, ledger::Session, speaker::Speaker};
@@ -54,7 +54,7 @@ pub(super) fn arrive(machine: &Arc<Machine>) -> Person {
     Person { task: tokio::spawn(async move { asker.live().await.unwrap_or_default() }) }
 }
 
-/// Puts somebody at the home who has it decide something now and then: invites, which everybody hears of.
+/// Puts somebody at the home who has it decide something now and then: invites and roles, of which everybody hears.
 #[expect(clippy::disallowed_methods, reason = "a person is a task of its world")]
 pub(super) fn decide(home: &Arc<Machine>) -> Person {
     let mut asker = Asker::another(home, "decisions", &[]);
@@ -166,6 +166,10 @@ impl Asker {
         for _ in 0..decisions {
             self.pause(pause_ms).await;
             let Some(workspace) = self.shared.ledger.workspace() else { continue };
+            if self.dice.random_ratio(1, 2) {
+                self.change_a_role(workspace).await?;
+                continue;
+            }
             let (seconds, uses) = TICKET;
             self.insist(again, async |node: Node| {
                 node.create_invite(workspace, Role::Guest, seconds, uses).await
@@ -173,6 +177,23 @@ impl Asker {
             .await?;
         }
         Some(())
+    }
+
+    /// Makes an admin of a member, or a member of an admin: both may write.
+    async fn change_a_role(&mut self, workspace: WorkspaceId) -> Option<()> {
+        let again = |error: &SetRoleError| matches!(error, SetRoleError::Unavailable(_));
+        let Some(node) = self.machine.node() else { return Some(()) };
+        let space = node.store().space_of(workspace);
+        let control = space.and_then(|space| node.store().control(space));
+        let others: Vec<_> = control
+            .iter()
+            .flat_map(|control| control.members())
+            .filter(|(member, _, role)| *member != node.id() && *role < Role::Owner)
+            .map(|(member, _, role)| (member, role))
+            .collect();
+        let Some((member, role)) = others.choose(&mut self.dice).copied() else { return Some(()) };
+        let next = if role == Role::Admin { Role::Member } else { Role::Admin };
+        self.insist(again, async |node: Node| node.set_role(workspace, member, next).await).await
     }
 
     async fn join(&mut self) -> Option<WorkspaceId> {
