@@ -39,7 +39,8 @@ pub struct Findings {
     pub bytes: u64,
     /// Its workspaces, by name. Empty for a store of an earlier schema, which is read when it was brought up to date.
     pub workspaces: Vec<FoundWorkspace>,
-    /// How much of each log it holds, those of pair spaces included.
+    /// How much of each log it holds, those of pair spaces included; control logs as the home's incarnation 0. Empty
+    /// for a store of an earlier schema.
     pub heights: BTreeMap<LogId, u64>,
 }
 
@@ -84,7 +85,7 @@ fn read(path: &Path) -> Result<Findings, OpenError> {
     let overlay = Overlay::new(file).map_err(StoreError::File)?;
     let mut db = builder.create_with_backend(overlay).map_err(StoreError::from)?;
     if !db.check_integrity().map_err(StoreError::from)? {
-        tracing::info!("the store was not closed; what had not been committed is left out");
+        return Err(damaged("its checksums do not fit what it holds"));
     }
     let schema = schema::read_version(&db)?.ok_or_else(|| damaged("it is no store of a node"))?;
     if schema > SCHEMA_VERSION {
@@ -120,6 +121,8 @@ fn read_spaces(txn: &ReadTransaction, findings: &mut Findings) -> Result<(), Sto
             continue;
         }
         let control = read_control(txn, *number)?;
+        let home = LogId { space: *space, author: control.home(), incarnation: 0 };
+        findings.heights.insert(home, control.height());
         findings.workspaces.push(FoundWorkspace {
             id: control.genesis().workspace.to_string(),
             name: control.genesis().name.clone(),
@@ -198,6 +201,10 @@ pub fn put_in_place(from: &Path, path: &Path, replaced: Option<&Path>) -> Result
     {
         let db = Database::builder().set_cache_size(VERIFY_CACHE_BYTES).open(half)?;
         schema::mark_copy(&db)?;
+    }
+    // What stands there now is read once more, not what it was copied from.
+    if verify(half).is_err() {
+        return Err(StoreError::Damaged("the copy reads back differently than the backup"));
     }
     File::open(half)?.sync_all()?;
     if let Some(replaced) = replaced {

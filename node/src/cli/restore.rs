@@ -32,11 +32,12 @@ pub(super) fn restore(folder: &Path, args: &RestoreArgs, output: Output) -> Resu
         command: None,
     })?;
     belongs_here(folder, &findings)?;
+    // From here on no node can start, so that what is replaced is what was looked at.
+    let held = if args.dry_run { None } else { Some(DataFolder::open(folder)?) };
     let store = folder.join("store.redb");
     let lost = if store.exists() { Some(lost(&store, &findings)) } else { None };
     let replaced = lost.is_some().then(|| replaced_name(&store));
-    if !args.dry_run {
-        let held = DataFolder::open(folder)?;
+    if let Some(held) = held {
         put_in_place(&file, &held.store_path(), replaced.as_deref()).map_err(|error| CliError::Restore {
             what: format!("the backup could not be put in place, and the store is as it was: {error}"),
             command: None,
@@ -79,6 +80,9 @@ enum Lost {
 
 fn lost(store: &Path, backup: &Findings) -> Lost {
     match verify(store) {
+        Ok(now) if now.schema != backup.schema => {
+            Lost::Unreadable(format!("it has schema {}, the backup {}", now.schema, backup.schema))
+        }
         Ok(now) => {
             let beyond = now
                 .heights
@@ -154,10 +158,13 @@ fn text(told: &Value) -> String {
             (Some(more), _) => {
                 format!("holds {more} operations beyond it; what members have of them comes back from them")
             }
-            (None, why) => format!("cannot be read ({})", why.unwrap_or("it is damaged")),
+            (None, why) => format!("cannot be compared ({})", why.unwrap_or("it is damaged")),
         };
         let fate = if restored { "is kept as" } else { "would be kept as" };
-        lines.push(format!("the store that is there {holds}; it {fate} {replaced}"));
+        lines.push(format!(
+            "the store that is there {holds}; it {fate} {replaced} (back to it with `muster restore`, never by renaming: it \
+             would not know that it is a copy)"
+        ));
     }
     lines.push(if restored {
         "restored; start the node with: muster up. Attachments are not part of a backup.".to_owned()
