@@ -108,6 +108,22 @@ async fn a_backup_is_restored_in_place_and_gets_back_what_others_hold() {
     assert!(refused["error"].as_str().unwrap().contains(&peer_id), "{refused}");
     assert!(!nobody.folder().exists());
 
+    nobody.up().await.terminate().await; // now it is somebody
+    let refused = nobody.run(["restore", backup]).await.error(1);
+    assert!(refused["error"].as_str().unwrap().contains(&peer_id), "{refused}");
+
+    // A new machine needs the key and the backup, no more.
+    let new = Place::new("bob");
+    std::fs::DirBuilder::new().mode(0o700).create(new.folder()).unwrap();
+    std::fs::copy(at_bob.folder().join("node.key"), new.folder().join("node.key")).unwrap();
+    let done = new.run(["restore", backup]).await.json();
+    assert_eq!((&done["restored"], &done["replaced"]), (&json!(true), &json!(null)));
+    let elsewhere = new.up().await;
+    assert_eq!(elsewhere.peer_id, peer_id);
+    meet(&workspace, &ada, &elsewhere).await;
+    elsewhere.api.until_thread_holds(&workspace, CHANNEL, THREAD, &said).await;
+    elsewhere.terminate().await;
+
     // A look changes nothing.
     let before = at_bob.stored();
     let look = at_bob.run(["restore", "--dry-run", backup]).await.json();
