@@ -52,7 +52,8 @@ fn belongs_here(folder: &Path, findings: &Findings) -> Result<(), CliError> {
     let wrong = |what: String| {
         Err(CliError::Restore {
             what,
-            command: Some(format!("cp node.key '{}'", folder.join("node.key").display())),
+            // No command: one that is followed blindly might replace the only copy of another node's key.
+            command: None,
         })
     };
     match identity_in(folder)?.map(|identity| identity.node()) {
