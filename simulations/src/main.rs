@@ -189,7 +189,8 @@ fn scale(nodes: &[usize], messages: usize, degree: usize, seed: u64) -> ExitCode
     );
     let mut all_agree = true;
     for nodes in nodes {
-        let size = scale::Size { nodes: (*nodes).max(4), messages, degree: degree.clamp(2, nodes / 2 + 1) };
+        let nodes = (*nodes).max(4);
+        let size = scale::Size { nodes, messages, degree: degree.clamp(2, nodes / 2 + 1) };
         let cost = scale::play(seed, size);
         all_agree &= cost.agreed_ms.is_some() && cost.catch_up.is_some();
         println!("{} | {messages} | {cost}", size.nodes);
