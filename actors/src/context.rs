@@ -9,6 +9,7 @@ use std::{
 };
 
 use muster_protocol::{
+    control::{Entry, HomeMoved, Role},
     identity::Identity,
     ids::{SpaceId, WorkspaceId},
     limits,
@@ -201,6 +202,17 @@ impl Context {
 
     pub(crate) fn link(&self, link: Link) -> Option<LinkEntry> {
         lock(&self.links).get(&link).cloned()
+    }
+
+    /// Whether a decision would move a home that is here to an admin's node that is not connected: before that node
+    /// hears of it, the workspace would have no home.
+    pub(crate) fn moves_out_of_sight(&self, space: SpaceId, entry: &Entry) -> bool {
+        let Entry::HomeMoved(HomeMoved { node, .. }) = entry else { return false };
+        let Some(control) = self.store.control(space) else { return false };
+        control.home() == self.identity.node()
+            && control.home() != *node
+            && control.role(*node).is_some_and(Role::administers)
+            && !lock(&self.links).keys().any(|link| link.node == *node)
     }
 
     /// Stops the node: what it said it would keep may no longer be kept.

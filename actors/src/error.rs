@@ -91,6 +91,7 @@ unavailable!(
     InviteError,
     JoinError,
     RemoveMemberError,
+    MoveHomeError,
     SettleError,
     SetRoleError,
     RegisterAgentError,
@@ -181,6 +182,32 @@ pub enum RemoveMemberError {
         "this node may not remove that member: admins remove members and guests, the owner removes all others"
     )]
     NotAllowed,
+    /// The home stays while it is the home.
+    #[error("that node is the home of the workspace; the owner moves the home first")]
+    IsHome,
+    /// See [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(Unavailable),
+}
+
+/// Why the home does not move.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MoveHomeError {
+    /// Not on this node.
+    #[error("this node is not in that workspace")]
+    UnknownWorkspace,
+    /// Nobody of that id is a member.
+    #[error("no member has that peer id")]
+    UnknownMember,
+    /// Only the owner does.
+    #[error("only the owner of the workspace moves its home")]
+    NotAllowed,
+    /// The home decides who belongs, so it has to be trusted with that.
+    #[error("the home has to be an admin; the owner makes that node one first")]
+    NotAnAdmin,
+    /// As long as the new home does not know that it is, the workspace has none.
+    #[error("that node is not connected to the present home; bring it up, then try again")]
+    Away,
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),
@@ -218,6 +245,9 @@ pub enum SetRoleError {
          unmakes admins, and the owner stays the owner"
     )]
     NotAllowed,
+    /// The home stays an admin while it is the home.
+    #[error("that node is the home of the workspace; the owner moves the home first")]
+    IsHome,
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(Unavailable),

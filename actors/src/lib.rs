@@ -37,9 +37,9 @@ mod workspaces;
 pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
-    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, ProgramError,
-    RegisterAgentError, RemoveMemberError, ResolveRoomError, SendError, SetRoleError, SettleError,
-    StartError, StartSessionError, StopSessionError, Unavailable,
+    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, MoveHomeError,
+    ProgramError, RegisterAgentError, RemoveMemberError, ResolveRoomError, SendError, SetRoleError,
+    SettleError, StartError, StartSessionError, StopSessionError, Unavailable,
 };
 pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState, is_agent_name};
 pub use presence::{PresenceEvent, PresenceTurn};

@@ -59,7 +59,7 @@ impl Actor for Links {
         context: Arc<Context>,
     ) -> Result<State, ActorProcessingErr> {
         let mut state = State { context, friends: BTreeMap::new(), armed_ms: None };
-        state.review(&myself);
+        state.review(&myself)?;
         Ok(state)
     }
 
@@ -89,7 +89,7 @@ impl Actor for Links {
                 state.dial(&myself)?;
             }
             LinksMessage::MembershipChanged => {
-                state.review(&myself);
+                state.review(&myself)?;
             }
             LinksMessage::Heard(node, addresses) => {
                 state.learn(node, addresses)?;
@@ -119,15 +119,17 @@ impl Actor for Links {
 
 impl State {
     /// Says anew who is a friend and which topics are ours.
-    fn review(&mut self, myself: &ActorRef<LinksMessage>) {
+    fn review(&mut self, myself: &ActorRef<LinksMessage>) -> Result<(), ActorProcessingErr> {
         let me = self.context.identity.node();
         let now_ms = self.context.monotonic_ms();
         let (mut friends, mut topics) = (BTreeMap::new(), Vec::new());
         for space in self.context.store.spaces() {
             let Some(control) = self.context.store.control(space) else { continue };
             topics.push(Topic(topic(space)));
-            // Whoever founded a workspace we hold is a friend also before we know that we were let in.
-            let members = control.members().map(|(node, _, _)| node).chain([control.home()]);
+            // Who decides, and who let us in, is a friend also before we know that we were let in.
+            let welcomed_by = self.context.store.view()?.welcomed_by(space)?;
+            let members =
+                control.members().map(|(node, _, _)| node).chain([control.home()]).chain(welcomed_by);
             for node in members.filter(|node| *node != me) {
                 let soon = Some(Redial { at_ms: now_ms, pause: limits::REDIAL_MIN });
                 friends.insert(node, self.friends.get(&node).copied().unwrap_or(soon));
@@ -140,6 +142,7 @@ impl State {
         if myself.cast(LinksMessage::Dial).is_err() {
             tracing::debug!("the front of the links is going down");
         }
+        Ok(())
     }
 
     fn redial_soon(&mut self, node: NodeId) {

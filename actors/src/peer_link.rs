@@ -277,10 +277,10 @@ impl State {
         }
     }
 
-    /// A member's word that counts for a home whose store is a copy.
+    /// A member's word that counts where this store is a copy.
     fn control_level(&self, space: SpaceId) {
         let (store, member) = (&self.context.store, self.link.node);
-        if store.unsettled(space).is_none() {
+        if !store.is_unsettled(space) {
             return;
         }
         let work = move |batch: &mut Batch<'_>| batch.hear_control(space, member);

@@ -6,8 +6,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use muster_protocol::{
-    ask::{Answer, Question, SignedQuestion},
+    ask::{AdminRefusal, Answer, Question, SignedQuestion},
     content::Room,
+    control::Entry,
     identity::NodeId,
     ids::{SpaceId, WorkspaceId},
     limits,
@@ -183,6 +184,13 @@ impl State {
         if matches!(question.question, Question::Join(_)) && self.too_often(from) {
             // Whoever asked may be gone; then nobody needs the refusal.
             let _ = answer.send(Answer::NotJoined(JoinRefusal::TooOften).encode());
+            return;
+        }
+        if let Question::Admin(request) = &question.question
+            && let Ok(entry) = Entry::decode(request.kind, &request.body.0)
+            && self.context.moves_out_of_sight(request.space, &entry)
+        {
+            let _ = answer.send(Answer::NotDecided(AdminRefusal::Away).encode()); // to the owner, or to nobody's surprise
             return;
         }
         let myself = myself.clone();

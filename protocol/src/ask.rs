@@ -135,21 +135,42 @@ pub enum AdminRefusal {
     /// The home's store is a copy, and it has not heard from all members yet.
     #[error("the home was restored from a copy and decides nothing before it has heard from every member")]
     Unsettled,
+    /// The home has to be an admin.
+    #[error("the home has to be an admin or the owner")]
+    NotAnAdmin,
+    /// Whoever decides can neither be removed nor lose its role.
+    #[error("that node is the workspace's home; move the home first")]
+    IsHome,
+    /// A workspace whose home does not know yet that it is, has none.
+    #[error("the new home is not connected to the present one")]
+    Away,
 }
 
 impl AdminRefusal {
-    const ALL: [AdminRefusal; 6] = [
+    const ALL: [AdminRefusal; 9] = [
         AdminRefusal::Unknown,
         AdminRefusal::NotAllowed,
         AdminRefusal::NoSuchThing,
         AdminRefusal::Limit,
         AdminRefusal::Busy,
         AdminRefusal::Unsettled,
+        AdminRefusal::NotAnAdmin,
+        AdminRefusal::IsHome,
+        AdminRefusal::Away,
     ];
 
     fn from_code(code: u8) -> Self {
         Self::ALL.get(usize::from(code)).copied().unwrap_or(AdminRefusal::Unknown)
     }
+}
+
+/// Where to ask instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct Moved {
+    /// The home, as far as the node knows that was asked.
+    pub home: NodeId,
+    /// Where it was last reachable: multiaddrs as text, at most [`limits::ADDRESSES_PER_NODE_MAX`].
+    pub addresses: Vec<String>,
 }
 
 /// An answer.
@@ -163,6 +184,8 @@ pub enum Answer {
     Decided(u64),
     /// Not decided.
     NotDecided(AdminRefusal),
+    /// Another node is the home now. The question has to be signed anew, as it names whom it asks.
+    Moved(Moved),
 }
 
 impl Answer {
@@ -173,6 +196,7 @@ impl Answer {
             Answer::NotJoined(refusal) => cbor::encode(&(2u8, Bytes(vec![refusal.code()]))),
             Answer::Decided(height) => cbor::encode(&(3u8, Bytes(height.to_be_bytes().to_vec()))),
             Answer::NotDecided(refusal) => cbor::encode(&(4u8, Bytes(vec![*refusal as u8]))),
+            Answer::Moved(moved) => cbor::encode(&(5u8, Bytes(cbor::encode(moved)))),
         }
     }
 
@@ -188,6 +212,15 @@ impl Answer {
                 Answer::Decided(u64::from_be_bytes(height))
             }
             4 => Answer::NotDecided(AdminRefusal::from_code(code()?)),
+            5 => {
+                let moved: Moved = cbor::decode(&inner.0, limits::REQUEST_BYTES_MAX)?;
+                let fits = moved.addresses.len() <= limits::ADDRESSES_PER_NODE_MAX
+                    && moved.addresses.iter().all(|address| address.len() <= limits::ADDRESS_BYTES_MAX);
+                if !fits {
+                    return Err(CborError::Shape);
+                }
+                Answer::Moved(moved)
+            }
             _ => return Err(CborError::Shape),
         })
     }
@@ -242,6 +275,9 @@ mod tests {
         let mut answers = vec![Answer::Joined(vec![1, 2, 3]), Answer::Decided(0), Answer::Decided(u64::MAX)];
         answers.extend((0..9).map(|code| Answer::NotJoined(JoinRefusal::from_code(code))));
         answers.extend(AdminRefusal::ALL.map(Answer::NotDecided));
+        let address = || "/ip4/192.0.2.7/udp/4001/quic-v1".to_owned();
+        let moved = |addresses| Answer::Moved(Moved { home: node(4), addresses });
+        answers.extend([moved(Vec::new()), moved(vec![address(); limits::ADDRESSES_PER_NODE_MAX])]);
         answers
     }
 
@@ -299,8 +335,19 @@ mod tests {
         let answer = |tag: u8, inner: &[u8]| Answer::decode(&cbor::encode(&(tag, Bytes(inner.to_vec()))));
         assert_eq!(answer(2, &[99]), Ok(Answer::NotJoined(JoinRefusal::Unknown)));
         assert_eq!(answer(4, &[99]), Ok(Answer::NotDecided(AdminRefusal::Unknown)));
-        for (tag, inner) in [(0, &[0][..]), (5, &[0]), (2, &[]), (2, &[0, 0]), (3, &[0; 7]), (4, &[])] {
-            assert_eq!(answer(tag, inner), Err(CborError::Shape));
+        for (tag, inner) in
+            [(0, &[0][..]), (5, &[0]), (6, &[0]), (2, &[]), (2, &[0, 0]), (3, &[0; 7]), (4, &[])]
+        {
+            assert!(answer(tag, inner).is_err(), "({tag}, {inner:?})");
+        }
+    }
+
+    #[test]
+    fn no_answer_leads_to_more_addresses_than_a_node_may_have() {
+        let one_more = vec!["/ip4/192.0.2.7".to_owned(); limits::ADDRESSES_PER_NODE_MAX + 1];
+        for addresses in [one_more, vec!["a".repeat(limits::ADDRESS_BYTES_MAX + 1)]] {
+            let answer = Answer::Moved(Moved { home: node(4), addresses });
+            assert_eq!(Answer::decode(&answer.encode()), Err(CborError::Shape));
         }
     }
 

@@ -1,8 +1,9 @@
 //! The control log: who belongs to a workspace, decided by one node.
 //!
-//! Membership cannot be agreed on without coordination, so one node decides: the *home*, which is the
-//! founder. Its decisions are a chain of operations whose `seq` is called the *height*. Every other
-//! operation names the height its author knew, and everybody judges it by the same history.
+//! Membership cannot be agreed on without coordination, so one node decides: the *home*. That is the founder,
+//! until the home says which node it is from then on. Its decisions are a chain of operations whose `seq` is
+//! called the *height*. Every other operation names the height its author knew, and everybody judges it by
+//! the same history.
 //!
 //! A removal carries *cut-offs*: how much of each of the removed node's logs the home had seen. What is
 //! above is refused by everybody, whatever height it cites, so nobody can write "before" their removal.
@@ -33,7 +34,7 @@ pub enum Role {
     Member,
     /// Also invites and removes.
     Admin,
-    /// The founder; cannot be removed.
+    /// The founder; cannot be removed, and alone moves the home.
     Owner,
 }
 
@@ -177,6 +178,15 @@ pub struct InviteRevoked {
     pub evidence: Bytes,
 }
 
+/// From the next height on another node decides. It has to be an admin or the owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct HomeMoved {
+    /// Who.
+    pub node: NodeId,
+    /// The owner's signed request; empty when the owner's own node is the home that moves.
+    pub evidence: Bytes,
+}
+
 /// The body of an entry of the control log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -192,6 +202,8 @@ pub enum Entry {
     InviteCreated(InviteCreated),
     /// See [`InviteRevoked`].
     InviteRevoked(InviteRevoked),
+    /// See [`HomeMoved`].
+    HomeMoved(HomeMoved),
 }
 
 impl Entry {
@@ -204,6 +216,7 @@ impl Entry {
             Entry::MemberRemoved(body) => (Kind::MEMBER_REMOVED, cbor::encode(body)),
             Entry::InviteCreated(body) => (Kind::INVITE_CREATED, cbor::encode(body)),
             Entry::InviteRevoked(body) => (Kind::INVITE_REVOKED, cbor::encode(body)),
+            Entry::HomeMoved(body) => (Kind::HOME_MOVED, cbor::encode(body)),
         }
     }
 
@@ -217,6 +230,7 @@ impl Entry {
             Kind::MEMBER_REMOVED => cbor::decode(body, max).map(Entry::MemberRemoved),
             Kind::INVITE_CREATED => cbor::decode(body, max).map(Entry::InviteCreated),
             Kind::INVITE_REVOKED => cbor::decode(body, max).map(Entry::InviteRevoked),
+            Kind::HOME_MOVED => cbor::decode(body, max).map(Entry::HomeMoved),
             _ => Err(CborError::Shape),
         }
     }
@@ -318,6 +332,7 @@ pub enum Standing {
 pub struct ControlState {
     space: SpaceId,
     genesis: Genesis,
+    home: NodeId,
     height: u64,
     head: OpId,
     members: BTreeMap<NodeId, Member>,
@@ -345,6 +360,7 @@ impl ControlState {
         Ok(Self {
             space: header.space,
             members: BTreeMap::from([(genesis.founder, owner)]),
+            home: genesis.founder,
             genesis,
             height: 1,
             head: op.id(),
@@ -415,6 +431,11 @@ impl ControlState {
                     invite.revoked = true;
                 }
             }
+            Entry::HomeMoved(moved) => {
+                if self.role(moved.node).is_some_and(Role::administers) {
+                    self.home = moved.node;
+                }
+            }
         }
     }
 
@@ -440,9 +461,10 @@ impl ControlState {
         }
     }
 
-    /// The stay of a present member who is not the owner.
+    /// The stay of a present member, unless it is the owner's or that of the home: who decides must not lose the
+    /// right to by their own decision, and a workspace must not lose its home.
     fn open_stay(&mut self, node: NodeId) -> Option<&mut Stay> {
-        if node == self.genesis.founder {
+        if node == self.genesis.founder || node == self.home {
             return None;
         }
         self.members.get_mut(&node)?.stays.last_mut().filter(|stay| stay.until.is_none())
@@ -458,9 +480,9 @@ impl ControlState {
         &self.genesis
     }
 
-    /// The node that decides; in a pair space nobody does, and this is the workspace's home.
+    /// The node that decides. In a pair space nobody does, and this is the workspace's founder.
     pub fn home(&self) -> NodeId {
-        self.genesis.founder
+        self.home
     }
 
     /// Entries so far.

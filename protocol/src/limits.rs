@@ -104,6 +104,9 @@ pub const BANS_MAX: usize = 1024;
 
 /// A question or an answer outside a link: a ticket, a card and a signature; or one control operation.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Former homes that send a question on, one after another, before it is given up: homes move rarely, and nobody
+/// must send a node round for ever.
+pub const HOME_MOVES_FOLLOWED_MAX: usize = 4;
 /// How long an answer may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Questions of ours that wait for an answer, over all nodes.

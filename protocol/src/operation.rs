@@ -40,6 +40,8 @@ impl Kind {
     pub const INVITE_CREATED: Kind = Kind(5);
     /// A ticket may no longer be used.
     pub const INVITE_REVOKED: Kind = Kind(6);
+    /// Another node decides from here on.
+    pub const HOME_MOVED: Kind = Kind(7);
     /// The last code of the control log.
     pub const CONTROL_LAST: Kind = Kind(99);
     /// An envelope of the Network door.

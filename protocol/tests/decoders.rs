@@ -5,7 +5,7 @@ use muster_protocol::{
     ask::{AdminRequest, Answer, JoinRequest, Question, SignedQuestion},
     cbor::{Bytes, Bytes16, Bytes32},
     clock::Hlc,
-    control::{Entry, Genesis, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, RoleSet},
+    control::{Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, RoleSet},
     fork::ForkProof,
     identity::{Identity, NodeId},
     ids::{OpId, SpaceId, StreamId, WorkspaceId},
@@ -102,6 +102,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         ),
         (bytes16(), bytes(90))
             .prop_map(|(invite, evidence)| Entry::InviteRevoked(InviteRevoked { invite, evidence })),
+        (node(), bytes(90)).prop_map(|(node, evidence)| Entry::HomeMoved(HomeMoved { node, evidence })),
     ]
 }
 

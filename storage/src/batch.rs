@@ -69,6 +69,8 @@ pub(crate) struct Memory {
     pub(crate) now_ms: u64,
     /// Spaces that are unsettled (see [`Batch::settle`]), and which members were heard there.
     pub(crate) unsettled: BTreeMap<SpaceId, BTreeSet<NodeId>>,
+    /// Entries of control logs that were warned about: of a kind or shape that this program does not know.
+    pub(crate) unreadable: BTreeSet<(SpaceId, u64)>,
 }
 
 impl Memory {

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use muster_protocol::{
-    ask::{AdminRefusal, SignedQuestion},
+    ask::{AdminRefusal, Answer, Moved, Question, SignedQuestion},
     cbor::Bytes,
     content::Content,
     control::{
-        ControlState, Entry, Genesis, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, Role, RoleSet,
+        ControlError, ControlState, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded,
+        MemberRemoved, Role, RoleSet,
     },
     identity::NodeId,
     ids::{LogId, OpId, SpaceId, StreamId},
@@ -23,7 +24,7 @@ use crate::{
     StoreError,
     append::capped,
     batch::Batch,
-    rows::{At, JournalRecord},
+    rows::{self, At, JournalRecord},
     schema, tables,
 };
 
@@ -67,6 +68,13 @@ impl Batch<'_> {
         Ok(Some(space))
     }
 
+    /// Notes who let this node in: a friend, whatever a control log that is still on its way says of it.
+    pub fn note_welcome(&mut self, space: SpaceId, by: NodeId) -> Result<(), StoreError> {
+        self.meta.insert(schema::welcome_key(space).as_str(), by.as_bytes().as_slice())?;
+        self.changes.space(space).control = true;
+        Ok(())
+    }
+
     /// Decides: appends an entry to the control log of a workspace whose home this node is.
     fn decide(&mut self, control: &ControlState, entry: &Entry) -> Result<u64, StoreError> {
         let (kind, body) = entry.encode();
@@ -93,7 +101,18 @@ impl Batch<'_> {
         // Two kinds look back. For the others the state is changed in place, once it is this batch's own copy.
         let looks_back = matches!(op.header().kind, Kind::MEMBER_REMOVED | Kind::ROLE_SET);
         let before = looks_back.then(|| state.clone());
-        let Ok(entry) = Arc::make_mut(state).apply(op) else { return Ok(None) };
+        let entry = match Arc::make_mut(state).apply(op) {
+            Ok(entry) => entry,
+            Err(error) => {
+                let (number, kind) = (op.header().seq, op.header().kind.0);
+                if error == ControlError::Body && self.memory.unreadable.insert((space, number)) {
+                    let workspace = state.genesis().workspace;
+                    tracing::warn!(%workspace, number, kind, "the home decided something that this version of muster \
+                        cannot read; nothing it decides later counts here before muster is updated");
+                }
+                return Ok(None);
+            }
+        };
         let after = state.clone();
         let number = self.space_number(space)?;
         self.control.insert(&tables::control_key(number, op.header().seq), op.encode().as_slice())?;
@@ -110,6 +129,7 @@ impl Batch<'_> {
             (Entry::MemberAdded(_), _) => "member_added",
             (Entry::InviteCreated(_), _) => "invite_created",
             (Entry::InviteRevoked(_), _) => "invite_revoked",
+            (Entry::HomeMoved(_), _) => "home_moved",
             _ => "workspace",
         };
         self.note_control(space, op.header().seq, kind)?;
@@ -180,11 +200,12 @@ impl Batch<'_> {
 
     /// A member holds no more of a control log than this node. A home whose store is a copy decides again
     /// once every member said so: what it decided after the copy was made, and forgot, some member may hold.
+    /// Heard also by who is not the home: it may have forgotten that it is.
     pub fn hear_control(&mut self, space: SpaceId, member: NodeId) -> Result<(), StoreError> {
-        let Some(control) = self.at_home(space) else { return Ok(()) };
+        let me = self.me();
+        let Some(control) = self.memory.controls.get(&space).cloned() else { return Ok(()) };
         let Some(heard) = self.memory.unsettled.get_mut(&space) else { return Ok(()) };
         heard.insert(member);
-        let me = control.home();
         if control.members().all(|(node, _, _)| node == me || heard.contains(&node)) {
             self.settle(space)?;
         }
@@ -284,6 +305,15 @@ impl Batch<'_> {
                 let cut_offs = self.cut_offs(&control, node)?;
                 Entry::RoleSet(RoleSet { node, role: next.code(), cut_offs, evidence })
             }
+            Entry::HomeMoved(HomeMoved { node, .. }) => {
+                if node == control.home() {
+                    return Ok(Ok(control.height())); // asked again after a lost answer
+                }
+                if let Err(refusal) = checked_home(&control, node, role) {
+                    return Ok(Err(refusal));
+                }
+                Entry::HomeMoved(HomeMoved { node, evidence })
+            }
             Entry::Genesis(_) | Entry::MemberAdded(_) => return Ok(Err(AdminRefusal::NotAllowed)),
         };
         Ok(Ok(self.decide(&control, &entry)?))
@@ -330,36 +360,82 @@ impl Batch<'_> {
     }
 
     /// Does what a signed question asks of this node as a home.
-    pub fn answer(&mut self, question: &SignedQuestion) -> Result<muster_protocol::ask::Answer, StoreError> {
-        use muster_protocol::ask::{Answer, Question};
+    pub fn answer(&mut self, question: &SignedQuestion) -> Result<Answer, StoreError> {
         Ok(match &question.question {
             Question::Join(request) => {
                 let Ok(signed) = ticket::SignedTicket::decode(&request.ticket.0) else {
                     return Ok(Answer::NotJoined(JoinRefusal::BadRequest));
                 };
-                match self.let_in(signed.ticket(), request.node, &request.name, question.evidence.clone())? {
+                let ticket = signed.ticket();
+                let holds_a_ticket = |control: &ControlState| {
+                    control.invite(&ticket.invite.0).is_some_and(|invite| invite.by == ticket.issuer)
+                };
+                if let Some(moved) = self.moved(ticket.space, holds_a_ticket)? {
+                    return Ok(Answer::Moved(moved));
+                }
+                match self.let_in(ticket, request.node, &request.name, question.evidence.clone())? {
                     Ok(genesis) => Answer::Joined(genesis),
                     Err(refusal) => Answer::NotJoined(refusal),
                 }
             }
-            Question::Admin(request) => match Entry::decode(request.kind, &request.body.0) {
-                Ok(entry) => {
-                    match self.administer(request.space, request.node, entry, question.evidence.clone())? {
-                        Ok(height) => Answer::Decided(height),
-                        Err(refusal) => Answer::NotDecided(refusal),
-                    }
+            Question::Admin(request) => {
+                let is_member = |control: &ControlState| control.role(request.node).is_some();
+                if let Some(moved) = self.moved(request.space, is_member)? {
+                    return Ok(Answer::Moved(moved));
                 }
-                Err(_) => Answer::NotDecided(AdminRefusal::NotAllowed),
-            },
+                match Entry::decode(request.kind, &request.body.0) {
+                    Ok(entry) => {
+                        match self.administer(
+                            request.space,
+                            request.node,
+                            entry,
+                            question.evidence.clone(),
+                        )? {
+                            Ok(height) => Answer::Decided(height),
+                            Err(refusal) => Answer::NotDecided(refusal),
+                        }
+                    }
+                    Err(_) => Answer::NotDecided(AdminRefusal::NotAllowed),
+                }
+            }
         })
+    }
+
+    /// Where to ask instead, of a workspace whose home is another node. Told to whom `concerns` holds for: where
+    /// a node is, is nobody else's business.
+    fn moved(
+        &self,
+        space: SpaceId,
+        concerns: impl FnOnce(&ControlState) -> bool,
+    ) -> Result<Option<Moved>, StoreError> {
+        let Some(control) = self.memory.controls.get(&space) else { return Ok(None) };
+        let home = control.home();
+        if home == self.me() || !concerns(control) {
+            return Ok(None);
+        }
+        let known = self.addresses.get(home.as_bytes())?;
+        let addresses = known.map_or(Ok(Vec::new()), |row| rows::read(row.value()))?;
+        Ok(Some(Moved { home, addresses }))
     }
 }
 
-/// Nobody decides about somebody of their own or a higher role, so nobody about themselves either.
+/// Whether `by` may move the home to `node`: only the owner may, and only to somebody trusted with administration.
+fn checked_home(control: &ControlState, node: NodeId, by: Role) -> Result<(), AdminRefusal> {
+    match control.role(node) {
+        _ if by < Role::Owner => Err(AdminRefusal::NotAllowed),
+        None => Err(AdminRefusal::NoSuchThing),
+        Some(role) if !role.administers() => Err(AdminRefusal::NotAnAdmin),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Nobody decides about somebody of their own or a higher role, so nobody about themselves either; and nobody about
+/// the home.
 fn below(control: &ControlState, node: NodeId, by: Role) -> Result<(), AdminRefusal> {
     match control.role(node) {
         None => Err(AdminRefusal::NoSuchThing),
         Some(theirs) if theirs >= by => Err(AdminRefusal::NotAllowed),
+        Some(_) if node == control.home() => Err(AdminRefusal::IsHome),
         Some(_) => Ok(()),
     }
 }

@@ -63,6 +63,11 @@ pub(crate) fn incarnation_key(space: SpaceId) -> String {
     format!("{SPACE_INCARNATION}{space}")
 }
 
+/// Who let this node into a space.
+pub(crate) fn welcome_key(space: SpaceId) -> String {
+    format!("welcome/{space}")
+}
+
 /// Set for a space whose control log this store may hold less of than it once did: it is a copy.
 pub(crate) fn unsettled_key(space: SpaceId) -> String {
     format!("unsettled/{space}")

@@ -290,6 +290,11 @@ impl Store {
         self.inner.published.get().workspaces.get(&workspace).copied()
     }
 
+    /// Whether this store is a copy that may lack what was decided in a workspace since it was made.
+    pub fn is_unsettled(&self, space: SpaceId) -> bool {
+        self.inner.published.get().unsettled.contains_key(&space)
+    }
+
     /// Of a workspace whose home this node is, while its store is a copy that may lack what was decided
     /// since: the members that did not say yet how much they hold of the control log.
     pub fn unsettled(&self, space: SpaceId) -> Option<Vec<NodeId>> {
@@ -474,6 +479,7 @@ fn remember(
         next_expiry_s: i64::MAX,
         now_ms: 0,
         unsettled,
+        unreadable: BTreeSet::new(),
     };
     for (space, record) in &expiring {
         memory.expires(*space, record);

@@ -39,7 +39,7 @@ pub struct Findings {
     pub bytes: u64,
     /// Its workspaces, by name. Empty for a store of an earlier schema, which is read when it was brought up to date.
     pub workspaces: Vec<FoundWorkspace>,
-    /// How much of each log it holds, those of pair spaces included; control logs as the home's incarnation 0. Empty
+    /// How much of each log it holds, those of pair spaces included; control logs as the founder's incarnation 0. Empty
     /// for a store of an earlier schema.
     pub heights: BTreeMap<LogId, u64>,
 }
@@ -121,8 +121,8 @@ fn read_spaces(txn: &ReadTransaction, findings: &mut Findings) -> Result<(), Sto
             continue;
         }
         let control = read_control(txn, *number)?;
-        let home = LogId { space: *space, author: control.home(), incarnation: 0 };
-        findings.heights.insert(home, control.height());
+        let entries = LogId { space: *space, author: control.genesis().founder, incarnation: 0 };
+        findings.heights.insert(entries, control.height());
         findings.workspaces.push(FoundWorkspace {
             id: control.genesis().workspace.to_string(),
             name: control.genesis().name.clone(),

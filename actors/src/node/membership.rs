@@ -1,11 +1,13 @@
-//! Founding, inviting, joining, removing, changing roles: asking the home to decide, or being it.
+//! Founding, inviting, joining, removing, changing roles, moving the home: asking the home to decide, or being it.
 
 use std::sync::Arc;
 
 use muster_protocol::{
-    ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Question, invite_text, parse_invite},
+    ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Moved, Question, invite_text, parse_invite},
     cbor::{Bytes, Bytes16},
-    control::{ControlState, Entry, Genesis, InviteCreated, InviteRevoked, MemberRemoved, Role, RoleSet},
+    control::{
+        ControlState, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberRemoved, Role, RoleSet,
+    },
     identity::NodeId,
     ids::{SpaceId, WorkspaceId, ulid},
     limits,
@@ -17,8 +19,8 @@ use muster_storage::{WorkspaceRow, clean_name};
 use super::Node;
 use crate::{
     error::{
-        CreateWorkspaceError, InviteError, JoinError, RemoveMemberError, SetRoleError, SettleError,
-        Unavailable,
+        CreateWorkspaceError, InviteError, JoinError, MoveHomeError, RemoveMemberError, SetRoleError,
+        SettleError, Unavailable,
     },
     ports::RequestError,
 };
@@ -68,28 +70,55 @@ impl Node {
         .await
     }
 
-    /// Has an admin's wish decided: here when this is the home, else by asking the home.
+    /// Has an admin's wish decided: here when this is the home, else by asking the home. Says which node decided
+    /// and where that is.
     async fn administer(
         &self,
         control: &ControlState,
         entry: Entry,
-    ) -> Result<Result<u64, AdminRefusal>, Unavailable> {
+    ) -> Result<Result<Moved, AdminRefusal>, Unavailable> {
         let (space, me, home) = (control.space(), self.id(), control.home());
         if home == me {
-            return self.write(move |batch| batch.administer(space, me, entry, Vec::new())).await;
+            if self.context.moves_out_of_sight(space, &entry) {
+                return Ok(Err(AdminRefusal::Away));
+            }
+            let decided = self.write(move |batch| batch.administer(space, me, entry, Vec::new())).await?;
+            let addresses = self.context.ports.network.listen_addresses();
+            return Ok(decided.map(|_| Moved { home, addresses }));
         }
         let (kind, body) = entry.encode();
-        let request =
-            AdminRequest { space, home, node: me, at_ms: self.context.wall_ms(), kind, body: Bytes(body) };
-        let question = Question::Admin(request).sign(&self.context.identity);
+        let at_ms = self.context.wall_ms();
+        let question = |home| {
+            Question::Admin(AdminRequest { space, home, node: me, at_ms, kind, body: Bytes(body.clone()) })
+        };
         let addresses = self.context.store.view()?.addresses(home)?;
-        let answer = self.context.ports.network.request(home, addresses, question).await;
-        let answer = answer.map_err(|_| Unavailable::HomeUnreachable { home })?;
-        match Answer::decode(&answer) {
-            Ok(Answer::Decided(height)) => Ok(Ok(height)),
-            Ok(Answer::NotDecided(refusal)) => Ok(Err(refusal)),
-            _ => Err(Unavailable::HomeUnreachable { home }),
+        let answer = self.ask_home(Moved { home, addresses }, question).await;
+        let (answer, by) = answer.map_err(|_| Unavailable::HomeUnreachable { home })?;
+        match answer {
+            Some(Answer::Decided(_)) => Ok(Ok(by)),
+            Some(Answer::NotDecided(refusal)) => Ok(Err(refusal)),
+            _ => Err(Unavailable::HomeUnreachable { home: by.home }),
         }
+    }
+
+    /// Asks a home, and where that says the home moved to. Answers with what was said, if it can be read, and by
+    /// whom.
+    async fn ask_home(
+        &self,
+        first: Moved,
+        question: impl Fn(NodeId) -> Question,
+    ) -> Result<(Option<Answer>, Moved), RequestError> {
+        let mut asked = first;
+        for _ in 0..=limits::HOME_MOVES_FOLLOWED_MAX {
+            let bytes = question(asked.home).sign(&self.context.identity);
+            let answer =
+                self.context.ports.network.request(asked.home, asked.addresses.clone(), bytes).await?;
+            match Answer::decode(&answer) {
+                Ok(Answer::Moved(moved)) if moved.home != self.id() => asked = moved,
+                answer => return Ok((answer.ok(), asked)),
+            }
+        }
+        Err(RequestError::Unreachable) // they send us in circles
     }
 
     fn control(&self, workspace: WorkspaceId) -> Option<Arc<ControlState>> {
@@ -128,13 +157,8 @@ impl Node {
         });
         let node = self.clone();
         self.carry_out(async move {
-            node.administer(&control, entry).await?.map_err(|refusal| invite_error(refusal, own))?;
-            let home = control.home();
-            let mut addresses = if home == node.id() {
-                node.context.ports.network.listen_addresses()
-            } else {
-                node.context.store.view()?.addresses(home)?
-            };
+            let decided = node.administer(&control, entry).await?;
+            let Moved { home, mut addresses } = decided.map_err(|refusal| invite_error(refusal, own))?;
             addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
             let ticket = Ticket {
                 space: control.space(),
@@ -190,6 +214,7 @@ impl Node {
                 Err(AdminRefusal::NoSuchThing) => Err(RemoveMemberError::UnknownMember),
                 Err(AdminRefusal::Busy) => Err(Unavailable::Busy.into()),
                 Err(AdminRefusal::Unsettled) => Err(Unavailable::Unsettled.into()),
+                Err(AdminRefusal::IsHome) => Err(RemoveMemberError::IsHome),
                 Err(_) => Err(RemoveMemberError::NotAllowed),
             }
         })
@@ -232,8 +257,31 @@ impl Node {
                 Err(AdminRefusal::NoSuchThing) => Err(SetRoleError::UnknownMember),
                 Err(AdminRefusal::Busy) => Err(Unavailable::Busy.into()),
                 Err(AdminRefusal::Unsettled) => Err(Unavailable::Unsettled.into()),
+                Err(AdminRefusal::IsHome) => Err(SetRoleError::IsHome),
                 Err(_) => Err(SetRoleError::NotAllowed),
             }
+        })
+        .await
+    }
+
+    /// Makes another admin's node the home, in the owner's name: it decides from then on. Idempotent.
+    pub async fn move_home(&self, workspace: WorkspaceId, to: NodeId) -> Result<WorkspaceRow, MoveHomeError> {
+        let control = self.control(workspace).ok_or(MoveHomeError::UnknownWorkspace)?;
+        let entry = Entry::HomeMoved(HomeMoved { node: to, evidence: Bytes::default() });
+        let node = self.clone();
+        self.carry_out(async move {
+            match node.administer(&control, entry).await? {
+                Ok(_) => {}
+                Err(AdminRefusal::NoSuchThing) => return Err(MoveHomeError::UnknownMember),
+                Err(AdminRefusal::NotAnAdmin) => return Err(MoveHomeError::NotAnAdmin),
+                Err(AdminRefusal::Away) => return Err(MoveHomeError::Away),
+                Err(AdminRefusal::Busy) => return Err(Unavailable::Busy.into()),
+                Err(AdminRefusal::Unsettled) => return Err(Unavailable::Unsettled.into()),
+                Err(_) => return Err(MoveHomeError::NotAllowed),
+            }
+            // Decided elsewhere, it may still be on its way here.
+            let row = node.workspace_row(control.space())?.ok_or(Unavailable::Storage)?;
+            Ok(WorkspaceRow { home: to, ..row })
         })
         .await
     }
@@ -248,26 +296,23 @@ impl Node {
     async fn join_with(&self, signed: &SignedTicket) -> Result<WorkspaceRow, JoinError> {
         let ticket = signed.ticket().clone();
         let me = self.id();
-        let request = JoinRequest {
-            ticket: Bytes(signed.encode()),
-            home: ticket.home,
-            node: me,
-            name: clean_name(self.name()),
-            at_ms: self.context.wall_ms(),
+        let (encoded, name, at_ms) = (signed.encode(), clean_name(self.name()), self.context.wall_ms());
+        let question = |home| {
+            let (ticket, name) = (Bytes(encoded.clone()), name.clone());
+            Question::Join(JoinRequest { ticket, home, node: me, name, at_ms })
         };
-        let question = Question::Join(request).sign(&self.context.identity);
         if ticket.home != me {
-            let network = &self.context.ports.network;
-            let answer = network.request(ticket.home, ticket.addresses.clone(), question).await;
-            let answer = answer.map_err(|error| match error {
+            let first = Moved { home: ticket.home, addresses: ticket.addresses.clone() };
+            let answer = self.ask_home(first, question).await;
+            let (answer, by) = answer.map_err(|error| match error {
                 RequestError::Unreachable | RequestError::Timeout => {
                     JoinError::Unreachable { addresses: ticket.addresses.clone() }
                 }
                 RequestError::Refused => JoinError::Impostor,
             })?;
-            let genesis = match Answer::decode(&answer) {
-                Ok(Answer::Joined(genesis)) => genesis,
-                Ok(Answer::NotJoined(refusal)) => return Err(refusal.into()),
+            let genesis = match answer {
+                Some(Answer::Joined(genesis)) => genesis,
+                Some(Answer::NotJoined(refusal)) => return Err(refusal.into()),
                 _ => return Err(JoinError::Impostor),
             };
             let genesis = Operation::decode(&genesis).map_err(|_| JoinError::Impostor)?;
@@ -276,10 +321,12 @@ impl Node {
             if genesis.header().space != ticket.space || genesis.verify().is_err() || !begins {
                 return Err(JoinError::Impostor);
             }
-            let (home, addresses) = (ticket.home, ticket.addresses.clone());
             self.write(move |batch| {
-                batch.learn_addresses(home, &addresses)?;
-                batch.begin_space(&genesis)
+                batch.learn_addresses(by.home, &by.addresses)?;
+                if let Some(space) = batch.begin_space(&genesis)? {
+                    batch.note_welcome(space, by.home)?;
+                }
+                Ok(())
             })
             .await?;
             self.wait_for_membership(ticket.space).await;
@@ -311,7 +358,9 @@ fn invite_error(refusal: AdminRefusal, role: Option<Role>) -> InviteError {
         AdminRefusal::Unknown => InviteError::UnknownWorkspace,
         AdminRefusal::NotAllowed => InviteError::NotAllowed { role },
         AdminRefusal::NoSuchThing => InviteError::UnknownInvite,
-        AdminRefusal::Limit => InviteError::Limits,
+        AdminRefusal::Limit | AdminRefusal::NotAnAdmin | AdminRefusal::IsHome | AdminRefusal::Away => {
+            InviteError::Limits
+        }
         AdminRefusal::Busy => InviteError::Unavailable(Unavailable::Busy),
         AdminRefusal::Unsettled => InviteError::Unavailable(Unavailable::Unsettled),
     }

@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_actors::{
-    BackupError, CreateWorkspaceError, InviteError, JoinError, RegisterAgentError, RemoveMemberError,
-    SetRoleError, SettleError, StartSessionError, StopSessionError, Unavailable,
+    BackupError, CreateWorkspaceError, InviteError, JoinError, MoveHomeError, RegisterAgentError,
+    RemoveMemberError, SetRoleError, SettleError, StartSessionError, StopSessionError, Unavailable,
 };
 use muster_protocol::ticket::JoinRefusal;
 use muster_storage::StoreError;
@@ -114,6 +114,11 @@ rows! {
         "Names are taken once. Use the one that is there, or another name.";
     TOO_MANY = CONFLICT "too_many" "There are as many as there may be"
         "Remove some that are no longer needed, such as sessions at rest." try "muster session list";
+    IS_HOME = CONFLICT "is_home" "That node is the home of the workspace"
+        "It decides who belongs, so it can neither be removed nor lose its role. Its owner moves the home to another \
+         admin first." try "muster workspace move-home PEER_ID";
+    NOT_AN_ADMIN = CONFLICT "not_an_admin" "The home has to be an admin"
+        "Who decides who belongs has to be trusted with that." try "muster member role PEER_ID admin";
     TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large"
         "A request may have 4 MiB.";
     WRONG_HOST = MISDIRECTED_REQUEST "unknown_host" "This node does not serve that host"
@@ -130,11 +135,14 @@ rows! {
     TIMEOUT = SERVICE_UNAVAILABLE "timeout" "It took too long"
         "What was asked may still happen. Look before you ask again.";
     HOME_UNREACHABLE = SERVICE_UNAVAILABLE "home_unreachable" "The workspace's home cannot be reached"
-        "Members, roles and invites are decided by the node that founded the workspace. Try when it is up." try "muster status";
+        "Members, roles and invites are decided by one node, the workspace's home. Try when it is up." try "muster status";
     HOME_UNSETTLED = SERVICE_UNAVAILABLE "home_unsettled" "The workspace's home has to hear from its members first"
         "Its store was restored or copied. What it decided since then it has forgotten, and some member may know: before it \
          has been linked with each of them it decides nothing. If some are gone for good, and nobody was let in or removed \
          since the copy was made, its owner settles it." try "muster workspace settle";
+    NEW_HOME_AWAY = SERVICE_UNAVAILABLE "new_home_away" "The new home is not connected to the present one"
+        "Before it hears that it is the home, nobody decides about the workspace. Bring it up, then try again."
+        try "muster member list";
     INVITER_UNREACHABLE = GATEWAY_TIMEOUT "inviter_unreachable" "No inviting node could be reached"
         "The node that the ticket names is down, or this machine cannot reach its addresses.";
 }
@@ -287,6 +295,21 @@ impl From<RemoveMemberError> for Problem {
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::UnknownMember => UNKNOWN_MEMBER.with(error),
             E::NotAllowed => NOT_ALLOWED.with(error),
+            E::IsHome => IS_HOME.with(error),
+        }
+    }
+}
+
+impl From<MoveHomeError> for Problem {
+    fn from(error: MoveHomeError) -> Self {
+        use MoveHomeError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownMember => UNKNOWN_MEMBER.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
+            E::NotAnAdmin => NOT_AN_ADMIN.with(error),
+            E::Away => NEW_HOME_AWAY.with(error),
         }
     }
 }
@@ -310,6 +333,7 @@ impl From<SetRoleError> for Problem {
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::UnknownMember => UNKNOWN_MEMBER.with(error),
             E::NotAllowed => NOT_ALLOWED.with(error),
+            E::IsHome => IS_HOME.with(error),
         }
     }
 }

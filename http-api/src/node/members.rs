@@ -24,6 +24,8 @@ struct Member {
     peer_id: String,
     name: String,
     role: RoleName,
+    /// Whether it decides about members, roles and invites.
+    is_home: bool,
     /// Connected to this node now, or this node itself.
     online: bool,
     joined_at: Time,
@@ -47,6 +49,7 @@ pub(super) async fn list(
         peer_id: row.node.to_string(),
         name: row.name,
         role: row.role.into(),
+        is_home: row.node == workspace.home,
         online: doors.node.is_online(row.node),
         joined_at: Time::from_ms(row.joined_ms),
         behind: row.behind,

@@ -89,6 +89,7 @@ fn closed() -> OpenApiRouter<Doors> {
         .routes(routes!(workspaces::list, workspaces::create))
         .routes(routes!(workspaces::read))
         .routes(routes!(workspaces::settle))
+        .routes(routes!(workspaces::move_home))
         .routes(routes!(invites::create))
         .routes(routes!(invites::revoke))
         .routes(routes!(join::join))

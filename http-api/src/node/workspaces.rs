@@ -1,7 +1,7 @@
 //! Workspaces this node is a member of.
 
 use axum::{Json, extract::State, http::StatusCode};
-use muster_protocol::control::Role;
+use muster_protocol::{control::Role, identity::NodeId};
 use muster_storage::{View, WorkspaceRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -50,6 +50,8 @@ pub(super) struct Workspace {
     /// Of this node.
     role: RoleName,
     parent_id: Option<String>,
+    /// The node that decides about members, roles and invites.
+    home_peer_id: String,
     /// Nodes that are members.
     members: usize,
     created_at: Time,
@@ -63,6 +65,7 @@ impl Workspace {
             role: row.role?.into(),
             name: row.name,
             parent_id: row.parent.map(|id| id.to_string()),
+            home_peer_id: row.home.to_string(),
             members: row.members,
             created_at: Time::from_ms(row.created_ms),
         })
@@ -145,6 +148,30 @@ pub(super) async fn settle(
 ) -> Result<Json<Workspace>, Problem> {
     let row = find(&doors.node.store().view()?, &path.workspace_id)?;
     Ok(Json(doors.node.settle(row.id).await?.try_into()?))
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct MoveHome {
+    /// An admin's node.
+    peer_id: String,
+}
+
+/// Move the home: another node decides about members, roles and invites from now on
+#[utoipa::path(
+    post, path = "/node/v1/workspaces/{workspace_id}/home", operation_id = "moveWorkspaceHome", tag = "workspaces",
+    params(WorkspacePath), request_body = MoveHome,
+    responses((status = 200, description = "It moved.", body = Workspace), BadRequest, NotFound, Always)
+)]
+pub(super) async fn move_home(
+    State(doors): State<Doors>,
+    InPath(path): InPath<WorkspacePath>,
+    body: JsonBody,
+) -> Result<Json<Workspace>, Problem> {
+    let row = find(&doors.node.store().view()?, &path.workspace_id)?;
+    let MoveHome { peer_id } = body.read()?;
+    // What is no peer id is no member's either.
+    let to: NodeId = peer_id.trim().parse().map_err(|_| Problem::unknown_member())?;
+    Ok(Json(doors.node.move_home(row.id, to).await?.try_into()?))
 }
 
 /// One workspace

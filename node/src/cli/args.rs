@@ -183,6 +183,14 @@ pub(super) enum WorkspaceCommand {
     /// Let this node, a workspace's home that was restored from a copy, decide again although it has not heard from
     /// every member. Only when nobody was let in or removed since the copy was made: who was is forgotten.
     Settle(WorkspaceArg),
+    /// Let another node decide about members, roles and invites from now on. Only the owner may, and only to an
+    /// admin's node that is up.
+    MoveHome {
+        #[command(flatten)]
+        workspace: WorkspaceArg,
+        /// Its peer id, as `muster member list` shows it.
+        peer_id: String,
+    },
 }
 
 /// Which workspace a command is about.
@@ -217,7 +225,7 @@ pub(super) enum Role {
     Admin,
     /// May read and write.
     Member,
-    /// May read and write where it was let in.
+    /// May read.
     Guest,
 }
 

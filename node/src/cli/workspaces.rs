@@ -33,6 +33,15 @@ pub(super) async fn workspace(
                 format!("{} is decided about here again", plain(&field(one, "name")))
             })
         }
+        WorkspaceCommand::MoveHome { workspace, peer_id } => {
+            let workspace = node.workspace(workspace.workspace.as_deref()).await?;
+            let path = ["node", "v1", "workspaces", &workspace, "home"];
+            let moved = node.post(&path, &json!({ "peer_id": peer_id })).await?;
+            print(output, &moved, |one| {
+                let [name, home] = ["name", "home_peer_id"].map(|name| plain(&field(one, name)));
+                format!("{name} is decided about by {home} from now on")
+            })
+        }
     }
 }
 
@@ -112,7 +121,7 @@ fn member_table(answer: &Value) -> String {
         vec![
             field(member, "peer_id"),
             field(member, "name"),
-            field(member, "role"),
+            field(member, "role") + if member["is_home"] == true { ", home" } else { "" },
             online.to_owned(),
             field(member, "joined_at"),
         ]

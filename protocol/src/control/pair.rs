@@ -33,6 +33,7 @@ impl ControlState {
         Self {
             space: SpaceId::pair(workspace.space, low, high),
             genesis: workspace.genesis.clone(),
+            home: workspace.genesis.founder,
             height: HEIGHT,
             head: OpId::NONE,
             members: BTreeMap::from([(low, member()), (high, member())]),

@@ -63,6 +63,12 @@ impl Home {
         assert_eq!(self.state.apply(&op), Ok(entry));
     }
 
+    /// Moves the home to another node, which decides from here on.
+    fn move_to(&mut self, identity: Identity) {
+        self.decide(moved(identity.node()));
+        self.identity = identity;
+    }
+
     pub(crate) fn add(&mut self, node: NodeId, role: Role) {
         self.decide(added(node, role.code(), Bytes16([0; 16])));
     }
@@ -108,6 +114,10 @@ fn removed(node: NodeId, cut_offs: &[CutOff]) -> Entry {
 fn invited(invite: Bytes16, by: NodeId, role: u8, not_after_ms: u64, uses_max: u32) -> Entry {
     let evidence = Bytes::default();
     Entry::InviteCreated(InviteCreated { invite, by, role, not_after_ms, uses_max, evidence })
+}
+
+fn moved(node: NodeId) -> Entry {
+    Entry::HomeMoved(HomeMoved { node, evidence: Bytes::default() })
 }
 
 #[test]
@@ -194,6 +204,8 @@ fn entries_that_make_no_sense_are_counted_and_change_nobody() {
         invited(Bytes16([1; 16]), owner, Role::Owner.code(), 9, 9),
         invited(Bytes16([1; 16]), owner, 77, 9, 9),
         Entry::InviteRevoked(InviteRevoked { invite: Bytes16([1; 16]), evidence: Bytes::default() }),
+        moved(node(9)),
+        moved(node(2)), // no admin
     ];
     let members: Vec<_> = home.state.members().map(|(node, _, role)| (node, role)).collect();
     for (n, entry) in nonsense.into_iter().enumerate() {
@@ -202,7 +214,43 @@ fn entries_that_make_no_sense_are_counted_and_change_nobody() {
         let now: Vec<_> = home.state.members().map(|(node, _, role)| (node, role)).collect();
         assert_eq!(now, members, "entry {n}");
         assert_eq!(home.state.invites().count(), 0, "entry {n}");
+        assert_eq!(home.state.home(), owner, "entry {n}");
     }
+}
+
+#[test]
+fn once_the_home_moved_the_new_one_decides_and_the_former_no_more() {
+    let mut home = Home::new();
+    let (ada, bob) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+    home.add(bob.node(), Role::Admin);
+    home.move_to(Identity::from_seed([2; 32]));
+    assert_eq!(home.state.home(), bob.node());
+    let entry = added(node(3), 1, Bytes16([0; 16]));
+    let next = home.next();
+    assert_eq!(home.state.apply(&sign(&ada, next, &entry)), Err(ControlError::NotTheHome));
+    home.add(node(3), Role::Member);
+    home.move_to(Identity::from_seed([1; 32]));
+    let next = home.next();
+    assert_eq!(home.state.apply(&sign(&bob, next, &entry)), Err(ControlError::NotTheHome));
+    home.remove(node(3), &[]);
+    assert_eq!((home.state.height(), home.state.role(node(3))), (6, None));
+}
+
+#[test]
+fn the_home_keeps_its_role_and_its_place_while_it_is_the_home_and_so_does_the_owner() {
+    let mut home = Home::new();
+    let owner = home.identity.node();
+    home.add(node(2), Role::Admin);
+    home.move_to(Identity::from_seed([2; 32]));
+    for about in [node(2), owner] {
+        home.remove(about, &[]);
+        home.set_role(about, Role::Guest, &[]);
+    }
+    assert_eq!(home.state.role(node(2)), Some(Role::Admin));
+    assert_eq!(home.state.role(owner), Some(Role::Owner));
+    home.move_to(Identity::from_seed([1; 32]));
+    home.remove(node(2), &[]);
+    assert_eq!(home.state.role(node(2)), None);
 }
 
 #[test]
@@ -340,6 +388,8 @@ fn the_bytes_of_control_entries_never_change() {
         removed(node(2), &[(7, 10)]),
         invited(Bytes16([5; 16]), node(2), 1, CREATED_MS, 3),
         Entry::InviteRevoked(InviteRevoked { invite: Bytes16([5; 16]), evidence: Bytes(vec![9; 4]) }),
+        moved(node(2)),
+        Entry::HomeMoved(HomeMoved { node: node(2), evidence: Bytes(vec![9; 4]) }),
     ];
     let lines = entries.map(|entry| {
         let (kind, body) = entry.encode();

@@ -14,7 +14,7 @@ use super::View;
 use crate::{
     StoreError,
     rows::{self, AgentRecord, JournalRecord},
-    tables,
+    schema, tables,
 };
 
 /// A workspace that this node is, or was, a member of.
@@ -209,9 +209,18 @@ impl View {
             Some(Entry::InviteCreated(invite)) => {
                 json!({ "invite_id": ask::invite_text(&invite.invite), "role": role(invite.role), "max_uses": invite.uses_max })
             }
+            Some(Entry::HomeMoved(moved)) => json!({ "home": moved.node.to_string() }),
             Some(Entry::InviteRevoked(revoked)) => json!({ "invite_id": ask::invite_text(&revoked.invite) }),
             None => json!({}),
         })
+    }
+
+    /// Who let this node into a space, if another did.
+    pub fn welcomed_by(&self, space: SpaceId) -> Result<Option<NodeId>, StoreError> {
+        let meta = self.txn.open_table(tables::META)?;
+        let Some(by) = meta.get(schema::welcome_key(space).as_str())? else { return Ok(None) };
+        let by = by.value().try_into().ok().and_then(|bytes| NodeId::from_bytes(bytes).ok());
+        by.map(Some).ok_or(StoreError::Damaged("who let this node in cannot be read"))
     }
 
     /// Where a node was last reachable: multiaddrs as text.

@@ -163,7 +163,8 @@ impl Node {
     }
 
     pub(crate) fn invite(&self, space: SpaceId, role: Role, uses_max: u32) -> Ticket {
-        let invite = Bytes16([self.fresh(); 16]);
+        let mut invite = Bytes16([self.fresh(); 16]);
+        invite.0[0] = self.identity.node().as_bytes()[0]; // two homes of one workspace use no id twice
         let not_after_ms = self.now_ms.get() + 1_000_000;
         let by = self.identity.node();
         let entry = InviteCreated {
