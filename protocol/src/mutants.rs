@@ -27,6 +27,8 @@ pub enum Mutant {
     LostIncarnation,
     /// A home whose store is a copy decides at once.
     HastyHome,
+    /// A home that moved away goes on deciding.
+    FormerHome,
     /// An operation that comes twice takes effect twice.
     DoubleApply,
     /// A restarted node forgets the times of others.
@@ -45,7 +47,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 17] = [
+    pub const ALL: [Mutant; 18] = [
         Mutant::AckBeforeDurable,
         Mutant::PushBeforeCommit,
         Mutant::SkippedCutOff,
@@ -56,6 +58,7 @@ impl Mutant {
         Mutant::BoundsFromFrame,
         Mutant::LostIncarnation,
         Mutant::HastyHome,
+        Mutant::FormerHome,
         Mutant::DoubleApply,
         Mutant::ForgottenClock,
         Mutant::BlindDigest,

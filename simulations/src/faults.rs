@@ -151,7 +151,7 @@ impl Strike {
 /// ended by then.
 pub fn timeline(dice: &mut Dice, faults: &Faults, nodes: usize, duration_ms: u64) -> Vec<(u64, Strike)> {
     let mut strikes = Vec::new();
-    let mut down_until = vec![0; nodes];
+    let (mut down_until, mut jumped_until) = (vec![0; nodes], vec![0; nodes]);
     let mut now = 0;
     loop {
         now += 1 + dice::exponential(dice, faults.every_ms);
@@ -178,11 +178,13 @@ pub fn timeline(dice: &mut Dice, faults: &Faults, nodes: usize, duration_ms: u64
             }
             Kind::Crash(_) => {} // it is down already
             Kind::Copy => strikes.extend([(now, Strike::Copy(a)), (end, Strike::Return(a))]),
-            Kind::Jump => {
+            Kind::Jump if jumped_until[a] < now => {
+                jumped_until[a] = end;
                 let by = dice.random_range(0..=faults.clock_jump_max_ms) as i64;
                 let by = if dice.random_ratio(1, 2) { by } else { -by };
                 strikes.extend([(now, Strike::Jump(a, by)), (end, Strike::Jump(a, -by))]);
             }
+            Kind::Jump => {} // two jumps would add up to more than is waited for in the end
             Kind::Slow => {
                 let pace_ms = dice.random_range(1..PACE_MS_MAX);
                 strikes.extend([(now, Strike::Slow(a, pace_ms)), (end, Strike::Slow(a, 0))]);

@@ -42,7 +42,8 @@ impl Mistake {
                 Mutant::RankAsCursor
                 | Mutant::DoubleApply
                 | Mutant::ForgetfulRetry
-                | Mutant::EndlessInbox => "partitions",
+                | Mutant::EndlessInbox
+                | Mutant::FormerHome => "partitions",
                 Mutant::LostIncarnation | Mutant::HastyHome => "copies",
                 Mutant::SkippedCutOff
                 | Mutant::UncheckedPrev

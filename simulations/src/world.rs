@@ -64,7 +64,7 @@ pub struct Plan {
     pub late_ms: u64,
     /// Their world.
     pub world: World,
-    /// How often the home decides something while things go wrong.
+    /// How often the owner has something decided while things go wrong.
     #[serde(default)]
     pub decisions: u64,
     /// Members that are no honest nodes.
@@ -184,7 +184,7 @@ impl Nodes {
         let mut people: Vec<_> = self.machines.iter().map(person::arrive).collect();
         villain::arrive(&self.shared, &self.ids);
         people.extend(villain::remove_one(&self.machines[0]));
-        people.push(person::decide(&self.machines[0]));
+        people.extend(self.machines.iter().map(person::decide));
         for (at, strike) in &timeline {
             let wait = at.saturating_sub(self.shared.beginning.elapsed_ms());
             self.shared.clock().sleep(Duration::from_millis(wait)).await;
@@ -232,12 +232,9 @@ impl Nodes {
         let ends_ms = self.shared.beginning.elapsed_ms() + PEACE.as_millis() as u64;
         loop {
             let busy = people.iter().any(|person| !person.is_done());
-            let differs = if busy {
-                Some("somebody still waits for an answer".to_owned())
-            } else {
-                checkers::disagreement(&self.shared, &self.machines)
-            };
-            match differs {
+            let differs = checkers::disagreement(&self.shared, &self.machines);
+            let waits = busy.then(|| format!("somebody still waits for an answer; {differs:?}"));
+            match waits.or(differs) {
                 None => return Ok(()),
                 Some(differs) if self.shared.beginning.elapsed_ms() >= ends_ms => {
                     return Err(format!("not settled {} s after the last fault: {differs}", PEACE.as_secs()));

@@ -13,6 +13,7 @@ use muster_protocol::{
     identity::NodeId,
     ids::{LogId, OpId, SpaceId, StreamId},
     limits,
+    mutants::{self, Mutant},
     operation::{Draft, Kind, Operation, Place},
     sync::Report,
     ticket::{self, JoinRefusal, Ticket},
@@ -222,7 +223,11 @@ impl Batch<'_> {
 
     /// The control state of a workspace whose home this node is.
     fn at_home(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        self.memory.controls.get(&space).filter(|control| control.home() == self.me()).cloned()
+        let was = |control: &ControlState| {
+            mutants::is(Mutant::FormerHome) && control.genesis().founder == self.me()
+        };
+        let control = self.memory.controls.get(&space);
+        control.filter(|control| control.home() == self.me() || was(control)).cloned()
     }
 
     /// Lets a node in, at the home (see [`ticket::redeem`]). Answers with the encoded genesis.
@@ -410,7 +415,7 @@ impl Batch<'_> {
     ) -> Result<Option<Moved>, StoreError> {
         let Some(control) = self.memory.controls.get(&space) else { return Ok(None) };
         let home = control.home();
-        if home == self.me() || !concerns(control) {
+        if self.at_home(space).is_some() || !concerns(control) {
             return Ok(None);
         }
         let known = self.addresses.get(home.as_bytes())?;

@@ -7,10 +7,10 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::{join_all, poll_immediate};
 use muster_actors::{
-    CreateChannelError, CreateWorkspaceError, InviteError, JoinError, Node, RegisterAgentError, SetRoleError,
-    StartSessionError, ports::Clock,
+    CreateChannelError, CreateWorkspaceError, InviteError, JoinError, MoveHomeError, Node,
+    RegisterAgentError, SetRoleError, StartSessionError, ports::Clock,
 };
-use muster_protocol::{control::Role, ids::WorkspaceId, network::ChannelName};
+use muster_protocol::{control::Role, identity::NodeId, ids::WorkspaceId, network::ChannelName};
 use muster_storage::SessionState;
 use rand::{RngExt, seq::IndexedRandom};
 use tokio::task::JoinHandle;
@@ -54,10 +54,11 @@ pub(super) fn arrive(machine: &Arc<Machine>) -> Person {
     Person { task: tokio::spawn(async move { asker.live().await.unwrap_or_default() }) }
 }
 
-/// Puts somebody at the home who has it decide something now and then: invites and roles, of which everybody hears.
+/// Puts somebody at a machine who has something decided now and then, of which everybody hears: at the owner's invites,
+/// roles, and who decides from then on; at others' invites, while they are admins.
 #[expect(clippy::disallowed_methods, reason = "a person is a task of its world")]
-pub(super) fn decide(home: &Arc<Machine>) -> Person {
-    let mut asker = Asker::another(home, "decisions", &[]);
+pub(super) fn decide(machine: &Arc<Machine>) -> Person {
+    let mut asker = Asker::another(machine, "decisions", &[&machine.index().to_be_bytes()]);
     Person { task: tokio::spawn(async move { asker.decide().await.unwrap_or_default() }) }
 }
 
@@ -162,38 +163,66 @@ impl Asker {
     async fn decide(&mut self) -> Option<()> {
         let plan = &self.shared.plan;
         let (decisions, pause_ms) = (plan.decisions, 2 * plan.world.duration_ms / (plan.decisions + 1));
-        let again = |error: &InviteError| matches!(error, InviteError::Unavailable(_));
+        let owns = self.machine.index() == 0;
         for _ in 0..decisions {
             self.pause(pause_ms).await;
             let Some(workspace) = self.shared.ledger.workspace() else { continue };
-            if self.dice.random_ratio(1, 2) {
-                self.change_a_role(workspace).await?;
-                continue;
+            match self.dice.random_range(0..4) {
+                0 if owns => self.change_a_role(workspace).await?,
+                1 if owns => self.move_the_home(workspace).await?,
+                _ => self.invite(workspace).await?,
             }
-            let (seconds, uses) = TICKET;
-            self.insist(again, async |node: Node| {
-                node.create_invite(workspace, Role::Guest, seconds, uses).await
-            })
-            .await?;
         }
         Some(())
+    }
+
+    async fn invite(&mut self, workspace: WorkspaceId) -> Option<()> {
+        let again = |error: &InviteError| matches!(error, InviteError::Unavailable(_));
+        let (seconds, uses) = TICKET;
+        let owns = self.machine.index() == 0;
+        self.insist(again, async |node: Node| {
+            match node.create_invite(workspace, Role::Guest, seconds, uses).await {
+                Err(InviteError::NotAllowed { .. } | InviteError::UnknownWorkspace) if !owns => Ok(()),
+                other => other.map(drop),
+            }
+        })
+        .await
+    }
+
+    /// The members as the owner's node knows them, with their roles, and whether they are the home.
+    fn members(&self, workspace: WorkspaceId) -> Vec<(NodeId, Role, bool)> {
+        let Some(node) = self.machine.node() else { return Vec::new() };
+        let space = node.store().space_of(workspace);
+        let Some(control) = space.and_then(|space| node.store().control(space)) else { return Vec::new() };
+        control.members().map(|(member, _, role)| (member, role, member == control.home())).collect()
+    }
+
+    /// Lets another admin decide, or the owner again.
+    async fn move_the_home(&mut self, workspace: WorkspaceId) -> Option<()> {
+        let mut others = self.members(workspace);
+        others.retain(|(_, role, is_home)| role.administers() && !is_home);
+        let Some((to, ..)) = others.choose(&mut self.dice).copied() else { return Some(()) };
+        let again = |error: &MoveHomeError| matches!(error, MoveHomeError::Unavailable(_));
+        self.insist(again, async |node: Node| match node.move_home(workspace, to).await {
+            // What the owner knew is old: it was removed or lost its role. Or it went down.
+            Err(MoveHomeError::UnknownMember | MoveHomeError::NotAnAdmin | MoveHomeError::Away) => Ok(()),
+            other => other.map(drop),
+        })
+        .await
     }
 
     /// Makes an admin of a member, or a member of an admin: both may write.
     async fn change_a_role(&mut self, workspace: WorkspaceId) -> Option<()> {
         let again = |error: &SetRoleError| matches!(error, SetRoleError::Unavailable(_));
-        let Some(node) = self.machine.node() else { return Some(()) };
-        let space = node.store().space_of(workspace);
-        let control = space.and_then(|space| node.store().control(space));
-        let others: Vec<_> = control
-            .iter()
-            .flat_map(|control| control.members())
-            .filter(|(member, _, role)| *member != node.id() && *role < Role::Owner)
-            .map(|(member, _, role)| (member, role))
-            .collect();
-        let Some((member, role)) = others.choose(&mut self.dice).copied() else { return Some(()) };
+        let mut others = self.members(workspace);
+        others.retain(|(_, role, is_home)| *role < Role::Owner && !is_home);
+        let Some((member, role, _)) = others.choose(&mut self.dice).copied() else { return Some(()) };
         let next = if role == Role::Admin { Role::Member } else { Role::Admin };
-        self.insist(again, async |node: Node| node.set_role(workspace, member, next).await).await
+        self.insist(again, async |node: Node| match node.set_role(workspace, member, next).await {
+            Err(SetRoleError::IsHome) => Ok(()), // what the owner knew is old
+            other => other,
+        })
+        .await
     }
 
     async fn join(&mut self) -> Option<WorkspaceId> {
