@@ -4,7 +4,7 @@
 //! actors find each other here.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
 };
 
@@ -113,6 +113,10 @@ pub(crate) struct Context {
     pub(crate) events: watch::Sender<u64>,
     /// Comings and goings of remote peers.
     pub(crate) turns: broadcast::Sender<PresenceEvent>,
+    /// Workspaces of which some member said, since this node started, that it holds no more of the control log.
+    pub(crate) heard: Mutex<BTreeSet<SpaceId>>,
+    /// When this node started, on its monotonic clock.
+    pub(crate) started_ms: u64,
     /// Why the node has to stop, once it has to.
     pub(crate) failure: watch::Sender<Option<String>>,
     pub(crate) permits: Arc<Semaphore>,
@@ -126,6 +130,8 @@ impl Context {
             turns: broadcast::Sender::new(limits::PRESENCE_EVENTS_WAITING),
             failure: watch::Sender::new(None),
             permits: Arc::new(Semaphore::new(limits::PERMITS_MAX)),
+            heard: Mutex::default(),
+            started_ms: ports.clock.monotonic_ms(),
             store,
             ports,
             settings,
@@ -202,6 +208,17 @@ impl Context {
 
     pub(crate) fn link(&self, link: Link) -> Option<LinkEntry> {
         lock(&self.links).get(&link).cloned()
+    }
+
+    /// Whether this node, as the home of a space, should hear from a member before it decides: it has just been started,
+    /// maybe from a disk that was set back.
+    pub(crate) fn decides_blindly(&self, space: SpaceId) -> bool {
+        let since_ms = self.monotonic_ms().saturating_sub(self.started_ms);
+        let Some(control) = self.store.control(space) else { return false };
+        since_ms < limits::FIRST_WORD.as_millis() as u64
+            && control.home() == self.identity.node()
+            && control.members().count() > 1
+            && !lock(&self.heard).contains(&space)
     }
 
     /// Whether a decision would move a home that is here to an admin's node that is not connected: before that node

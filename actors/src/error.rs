@@ -32,6 +32,12 @@ pub enum Unavailable {
          once it has been linked with every member"
     )]
     Unsettled,
+    /// See [`muster_protocol::control::ControlState::forked`].
+    #[error(
+        "the workspace's home decided two different things at once, as one does whose disk was set back; nobody is let in \
+         or removed there any more, and what members say goes on"
+    )]
+    Forked,
     /// The store failed; the node stops.
     #[error("the store failed; look at the node's log")]
     Storage,

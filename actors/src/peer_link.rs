@@ -277,9 +277,10 @@ impl State {
         }
     }
 
-    /// A member's word that counts where this store is a copy.
+    /// A member's word: it counts before the first decision after a start, and where this store is a copy.
     fn control_level(&self, space: SpaceId) {
         let (store, member) = (&self.context.store, self.link.node);
+        lock(&self.context.heard).insert(space);
         if !store.is_unsettled(space) {
             return;
         }

@@ -13,7 +13,7 @@ use muster_protocol::{
     ids::{SpaceId, WorkspaceId},
     limits,
     network::ChannelName,
-    ticket::JoinRefusal,
+    ticket::{JoinRefusal, SignedTicket},
 };
 use muster_storage::Batch;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -191,6 +191,18 @@ impl State {
             && self.context.moves_out_of_sight(request.space, &entry)
         {
             let _ = answer.send(Answer::NotDecided(AdminRefusal::Away).encode()); // to the owner, or to nobody's surprise
+            return;
+        }
+        let space = match &question.question {
+            Question::Admin(request) => Some(request.space),
+            Question::Join(request) => {
+                SignedTicket::decode(&request.ticket.0).ok().map(|signed| signed.ticket().space)
+            }
+        };
+        if space.is_some_and(|space| self.context.decides_blindly(space)) {
+            let bytes = bytes.to_vec();
+            let again = move || WorkspacesMessage::Question { from, bytes, answer };
+            myself.send_after(limits::FIRST_WORD_LOOK, again);
             return;
         }
         let myself = myself.clone();

@@ -144,10 +144,15 @@ pub enum AdminRefusal {
     /// A workspace whose home does not know yet that it is, has none.
     #[error("the new home is not connected to the present one")]
     Away,
+    /// The home contradicted itself, and decides nothing any more.
+    #[error(
+        "the workspace's home decided two different things at once, and nothing it decides counts any more"
+    )]
+    Forked,
 }
 
 impl AdminRefusal {
-    const ALL: [AdminRefusal; 9] = [
+    const ALL: [AdminRefusal; 10] = [
         AdminRefusal::Unknown,
         AdminRefusal::NotAllowed,
         AdminRefusal::NoSuchThing,
@@ -157,6 +162,7 @@ impl AdminRefusal {
         AdminRefusal::NotAnAdmin,
         AdminRefusal::IsHome,
         AdminRefusal::Away,
+        AdminRefusal::Forked,
     ];
 
     fn from_code(code: u8) -> Self {

@@ -18,6 +18,7 @@ use serde_tuple::{Deserialize_tuple, Serialize_tuple};
 
 use crate::{
     cbor::{self, Bytes, Bytes16, CborError},
+    fork::ForkProof,
     identity::NodeId,
     ids::{LogId, OpId, SpaceId, WorkspaceId, hash},
     limits,
@@ -306,6 +307,9 @@ pub enum ControlError {
     /// The next height, but on top of another history: the home contradicts itself.
     #[error("the entry continues another history than ours")]
     OtherHistory,
+    /// The home contradicted itself; see [`ControlState::forked`].
+    #[error("the home decided two different things at one height: nothing it decides counts any more")]
+    Forked,
     /// The body was deleted or is not of its kind's shape.
     #[error("the entry's body cannot be read")]
     Body,
@@ -339,6 +343,7 @@ pub struct ControlState {
     invites: BTreeMap<[u8; 16], InviteState>,
     /// The two nodes of a pair space, low first.
     pair: Option<(NodeId, NodeId)>,
+    forked: Option<Box<ForkProof>>,
 }
 
 impl ControlState {
@@ -366,6 +371,7 @@ impl ControlState {
             head: op.id(),
             invites: BTreeMap::new(),
             pair: None,
+            forked: None,
         })
     }
 
@@ -385,6 +391,9 @@ impl ControlState {
         }
         if header.prev != self.head {
             return Err(ControlError::OtherHistory);
+        }
+        if self.forked.is_some() {
+            return Err(ControlError::Forked);
         }
         let entry = Entry::decode(header.kind, op.body().ok_or(ControlError::Body)?)
             .map_err(|_| ControlError::Body)?;
@@ -495,6 +504,17 @@ impl ControlState {
         self.head
     }
 
+    /// The proof that the home signed two entries for one height. Nobody can say which of them counts, so from here
+    /// on none does: members stay who they are, talk goes on, and nobody is let in or removed any more.
+    pub fn forked(&self) -> Option<&ForkProof> {
+        self.forked.as_deref()
+    }
+
+    /// Takes a verified proof about this control log.
+    pub fn fork(&mut self, proof: ForkProof) {
+        self.forked.get_or_insert(Box::new(proof));
+    }
+
     /// Everybody who is or was a member.
     pub fn everybody(&self) -> impl Iterator<Item = (NodeId, &Member)> {
         self.members.iter().map(|(node, member)| (*node, member))
@@ -527,6 +547,9 @@ impl ControlState {
 
     /// How the operation `seq` of a log stands that cites `control_height`.
     pub fn standing(&self, log: &LogId, seq: u64, control_height: u64) -> Standing {
+        // The other side of a fork may be longer. What its members say is judged by what is known here.
+        let most = if self.forked.is_some() { self.height } else { u64::MAX };
+        let control_height = control_height.min(most);
         if control_height > self.height {
             // The state of a pair space never grows: what cites more would be asked for again for ever.
             return if self.pair.is_some() { Standing::Stranger } else { Standing::Ahead };

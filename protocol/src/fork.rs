@@ -27,6 +27,17 @@ pub struct ForkProof {
     second: SignedHeader,
 }
 
+/// See [`ForkProof::compare`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// It is the same.
+    Same,
+    /// Their author signed both.
+    Fork(ForkProof),
+    /// Different nodes were the home when they signed them: the histories parted at a lower height.
+    Elsewhere,
+}
+
 /// Why something is not a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("these two headers do not prove a fork")]
@@ -46,6 +57,15 @@ impl ForkProof {
             signature: Bytes64(*op.signature()),
         };
         Some(Self { first: signed(first), second: signed(second) })
+    }
+
+    /// What a verified entry of a control log says about the one that is held at its height.
+    pub fn compare(held: &Operation, theirs: &Operation) -> Compared {
+        match Self::of(held, theirs) {
+            Some(proof) => Compared::Fork(proof),
+            None if held.id() == theirs.id() => Compared::Same,
+            None => Compared::Elsewhere,
+        }
     }
 
     /// Checks a proof that somebody sent: the log, and the first place that is in doubt.

@@ -104,6 +104,11 @@ pub const BANS_MAX: usize = 1024;
 
 /// A question or an answer outside a link: a ticket, a card and a signature; or one control operation.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// How long a home that was just started waits for the word of a member before it decides something: long enough for
+/// links to come up, and no longer, as all members may be away. Its disk may have been set back, and they may know.
+pub const FIRST_WORD: Duration = Duration::from_secs(5);
+/// How often it looks meanwhile.
+pub const FIRST_WORD_LOOK: Duration = Duration::from_millis(100);
 /// Former homes that send a question on, one after another, before it is given up: homes move rarely, and nobody
 /// must send a node round for ever.
 pub const HOME_MOVES_FOLLOWED_MAX: usize = 4;

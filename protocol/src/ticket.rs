@@ -165,10 +165,13 @@ pub enum JoinRefusal {
         "the home was restored from a copy and lets nobody in before it has heard from every member; try later"
     )]
     Unsettled,
+    /// The home contradicted itself, and decides nothing any more.
+    #[error("the workspace's home decided two different things at once; nobody joins it any more")]
+    Forked,
 }
 
 impl JoinRefusal {
-    const ALL: [JoinRefusal; 11] = [
+    const ALL: [JoinRefusal; 12] = [
         JoinRefusal::Unknown,
         JoinRefusal::Expired,
         JoinRefusal::UsedUp,
@@ -180,6 +183,7 @@ impl JoinRefusal {
         JoinRefusal::BadRequest,
         JoinRefusal::Removed,
         JoinRefusal::Unsettled,
+        JoinRefusal::Forked,
     ];
 
     /// Its code on the wire.

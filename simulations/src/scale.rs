@@ -388,7 +388,7 @@ impl World {
                 let node = &self.nodes[at];
                 let view = Holding { common: &self.common, heights: &node.heights, claims: &node.claims };
                 let Ok(held) = view.held(self.common.space());
-                let told = digest(self.common.control.height(), &held);
+                let told = digest(&self.common.control, &held);
                 let peers: Vec<_> = node.links.keys().copied().collect();
                 let space = self.common.space();
                 for peer in peers {

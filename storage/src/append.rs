@@ -187,6 +187,9 @@ impl Batch<'_> {
     /// members are nothing to us: anybody can make any number of them.
     pub fn freeze(&mut self, proof: &ForkProof, log: &LogId, seq: u64) -> Result<(), StoreError> {
         let Some(control) = self.control_state(log.space) else { return Ok(()) };
+        if log.incarnation == 0 {
+            return self.freeze_control(proof, log, seq);
+        }
         let stranger = !control.everybody().any(|(node, _)| node == log.author);
         if stranger || mutants::is(Mutant::UnfrozenFork) {
             return Ok(());

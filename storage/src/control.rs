@@ -10,6 +10,7 @@ use muster_protocol::{
         ControlError, ControlState, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded,
         MemberRemoved, Role, RoleSet,
     },
+    fork::{Compared, ForkProof},
     identity::NodeId,
     ids::{LogId, OpId, SpaceId, StreamId},
     limits,
@@ -28,6 +29,18 @@ use crate::{
     rows::{self, At, JournalRecord},
     schema, tables,
 };
+
+/// What became of an entry of a control log.
+enum Taken {
+    /// It is the newest now.
+    Grew,
+    /// It is held.
+    Same,
+    /// It stands in another history than the one that is held.
+    Elsewhere,
+    /// It is not next, or it does not count; or it proved a fork, and that is noted.
+    Nothing,
+}
 
 impl Batch<'_> {
     /// Founds a workspace: this node is its owner and its home.
@@ -89,15 +102,20 @@ impl Batch<'_> {
             control_height: control.height(),
         };
         let op = Operation::sign(&self.memory.identity, place, Draft { kind, stream: StreamId::SPACE, body });
-        let taken = self.take_entry(control.space(), &op)?;
-        taken.ok_or(StoreError::Damaged("what the home decides does not continue its control log"))
+        match self.take_entry(control.space(), &op)? {
+            Taken::Grew => Ok(op.header().seq),
+            _ => Err(StoreError::Damaged("what the home decides does not continue its control log")),
+        }
     }
 
-    /// Takes the next entry; `None` when it is not the next one.
-    fn take_entry(&mut self, space: SpaceId, op: &Operation) -> Result<Option<u64>, StoreError> {
-        let Some(state) = self.memory.controls.get_mut(&space) else { return Ok(None) };
+    /// Takes the next entry, or looks how one that is not next stands to what is held.
+    fn take_entry(&mut self, space: SpaceId, op: &Operation) -> Result<Taken, StoreError> {
+        let Some(state) = self.memory.controls.get_mut(&space) else { return Ok(Taken::Nothing) };
+        if op.header().seq <= state.height() {
+            return self.compare_entry(space, op);
+        }
         if op.header().seq != state.height() + 1 {
-            return Ok(None);
+            return Ok(Taken::Nothing);
         }
         // Two kinds look back. For the others the state is changed in place, once it is this batch's own copy.
         let looks_back = matches!(op.header().kind, Kind::MEMBER_REMOVED | Kind::ROLE_SET);
@@ -111,7 +129,8 @@ impl Batch<'_> {
                     tracing::warn!(%workspace, number, kind, "the home decided something that this version of muster \
                         cannot read; nothing it decides later counts here before muster is updated");
                 }
-                return Ok(None);
+                let elsewhere = error == ControlError::OtherHistory;
+                return Ok(if elsewhere { Taken::Elsewhere } else { Taken::Nothing });
             }
         };
         let after = state.clone();
@@ -134,7 +153,61 @@ impl Batch<'_> {
             _ => "workspace",
         };
         self.note_control(space, op.header().seq, kind)?;
-        Ok(Some(op.header().seq))
+        Ok(Taken::Grew)
+    }
+
+    /// Compares an entry with the one that is held at its height.
+    fn compare_entry(&mut self, space: SpaceId, op: &Operation) -> Result<Taken, StoreError> {
+        let Some(held) = self.entry(space, op.header().seq)? else { return Ok(Taken::Nothing) };
+        Ok(match ForkProof::compare(&held, op) {
+            Compared::Same => Taken::Same,
+            Compared::Elsewhere => Taken::Elsewhere,
+            Compared::Fork(proof) => {
+                self.end_decisions(space, &proof)?;
+                Taken::Nothing
+            }
+        })
+    }
+
+    /// An entry of a control log that is held.
+    fn entry(&self, space: SpaceId, height: u64) -> Result<Option<Operation>, StoreError> {
+        let number = self.space_number(space)?;
+        let Some(bytes) = self.control.get(&tables::control_key(number, height))? else { return Ok(None) };
+        let op = Operation::decode(bytes.value());
+        op.map(Some).map_err(|_| StoreError::Damaged("an entry of a control log cannot be read"))
+    }
+
+    /// Takes the proof that the home of a workspace signed two entries for one height: nothing is decided there any
+    /// more. Of the node that was the home at that height, that is; what others sign in its place is nothing.
+    pub(crate) fn freeze_control(
+        &mut self,
+        proof: &ForkProof,
+        log: &LogId,
+        height: u64,
+    ) -> Result<(), StoreError> {
+        let Some(control) = self.memory.controls.get(&log.space).cloned() else { return Ok(()) };
+        let decided_by = match self.entry(log.space, height)? {
+            Some(entry) => entry.header().author,
+            None if height == control.height() + 1 => control.home(),
+            None => return Ok(()), // who will be the home there, nobody knows
+        };
+        if decided_by == log.author { self.end_decisions(log.space, proof) } else { Ok(()) }
+    }
+
+    fn end_decisions(&mut self, space: SpaceId, proof: &ForkProof) -> Result<(), StoreError> {
+        let Some(state) = self.memory.controls.get_mut(&space) else { return Ok(()) };
+        if state.forked().is_some() {
+            return Ok(());
+        }
+        tracing::error!(
+            workspace = %state.genesis().workspace,
+            "the home of a workspace decided two different things at once, as one does whose disk was set back: nobody is \
+             let in or removed there any more; found a new workspace for those who should go on"
+        );
+        Arc::make_mut(state).fork(proof.clone());
+        self.meta.insert(schema::forked_key(space).as_str(), proof.encode().as_slice())?;
+        self.changes.space(space).control = true;
+        self.note_control(space, 1, "home_forked")
     }
 
     fn note_control(&mut self, space: SpaceId, height: u64, kind: &str) -> Result<(), StoreError> {
@@ -194,7 +267,12 @@ impl Batch<'_> {
     pub fn append_control(&mut self, space: SpaceId, entries: Vec<Operation>) -> Result<Report, StoreError> {
         let mut report = Report::of(space);
         for op in entries {
-            report.control_grew |= self.take_entry(space, &op)?.is_some();
+            match self.take_entry(space, &op)? {
+                Taken::Grew => report.control_grew = true,
+                Taken::Same => report.control_same = report.control_same.max(op.header().seq),
+                Taken::Elsewhere => report.control_elsewhere = true,
+                Taken::Nothing => {}
+            }
         }
         Ok(report)
     }
@@ -244,6 +322,9 @@ impl Batch<'_> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if control.role(node).is_none() {
+            if control.forked().is_some() {
+                return Ok(Err(JoinRefusal::Forked));
+            }
             if self.memory.unsettled.contains_key(&ticket.space) {
                 return Ok(Err(JoinRefusal::Unsettled));
             }
@@ -275,6 +356,9 @@ impl Batch<'_> {
         let Some(role) = control.role(by) else { return Ok(Err(AdminRefusal::Unknown)) };
         if !role.administers() {
             return Ok(Err(AdminRefusal::NotAllowed));
+        }
+        if control.forked().is_some() {
+            return Ok(Err(AdminRefusal::Forked));
         }
         if self.memory.unsettled.contains_key(&space) {
             return Ok(Err(AdminRefusal::Unsettled));

@@ -68,6 +68,11 @@ pub(crate) fn welcome_key(space: SpaceId) -> String {
     format!("welcome/{space}")
 }
 
+/// The proof that the control log of a space forks.
+pub(crate) fn forked_key(space: SpaceId) -> String {
+    format!("forked/{space}")
+}
+
 /// Set for a space whose control log this store may hold less of than it once did: it is a copy.
 pub(crate) fn unsettled_key(space: SpaceId) -> String {
     format!("unsettled/{space}")

@@ -9,6 +9,7 @@ use std::{
 use muster_protocol::{
     clock::{Hlc, HlcClock},
     control::ControlState,
+    fork::ForkProof,
     identity::{Identity, NodeId},
     ids::{LogId, SpaceId, StoreId, StreamId, WorkspaceId},
     mutants::{self, Mutant},
@@ -402,6 +403,7 @@ fn remember(
         let (space, number) = entry?;
         space_numbers.insert(SpaceId(*space.value()), number.value());
     }
+    let meta = txn.open_table(tables::META)?;
     let control = txn.open_table(tables::CONTROL)?;
     let pair_rows = txn.open_table(tables::PAIRS)?;
     let (mut controls, mut paired) = (BTreeMap::new(), Vec::new());
@@ -420,7 +422,11 @@ fn remember(
                 Some(state) => drop(state.apply(&op).map_err(|_| damaged)?),
             }
         }
-        let state = state.ok_or(StoreError::Damaged("a space without its genesis"))?;
+        let mut state = state.ok_or(StoreError::Damaged("a space without its genesis"))?;
+        if let Some(proof) = meta.get(schema::forked_key(*space).as_str())? {
+            let proof = ForkProof::decode(proof.value());
+            state.fork(proof.map_err(|_| StoreError::Damaged("a proof of a fork cannot be read"))?);
+        }
         controls.insert(*space, Arc::new(state));
     }
     let mut pairs = BTreeMap::new();
@@ -459,7 +465,6 @@ fn remember(
             }
         }
     }
-    let meta = txn.open_table(tables::META)?;
     let unsettled = schema::unsettled(&meta, space_numbers.keys().copied())?;
     let unsettled = unsettled.into_iter().map(|space| (space, BTreeSet::new())).collect();
     let mut memory = Memory {

@@ -82,9 +82,15 @@ impl Node {
             if self.context.moves_out_of_sight(space, &entry) {
                 return Ok(Err(AdminRefusal::Away));
             }
+            while self.context.decides_blindly(space) {
+                self.context.ports.clock.sleep(limits::FIRST_WORD_LOOK).await;
+            }
             let decided = self.write(move |batch| batch.administer(space, me, entry, Vec::new())).await?;
             let addresses = self.context.ports.network.listen_addresses();
-            return Ok(decided.map(|_| Moved { home, addresses }));
+            return match decided {
+                Ok(_) => Ok(Ok(Moved { home, addresses })),
+                Err(refusal) => passing(refusal).map_or(Ok(Err(refusal)), Err),
+            };
         }
         let (kind, body) = entry.encode();
         let at_ms = self.context.wall_ms();
@@ -96,7 +102,7 @@ impl Node {
         let (answer, by) = answer.map_err(|_| Unavailable::HomeUnreachable { home })?;
         match answer {
             Some(Answer::Decided(_)) => Ok(Ok(by)),
-            Some(Answer::NotDecided(refusal)) => Ok(Err(refusal)),
+            Some(Answer::NotDecided(refusal)) => passing(refusal).map_or(Ok(Err(refusal)), Err),
             _ => Err(Unavailable::HomeUnreachable { home: by.home }),
         }
     }
@@ -212,8 +218,6 @@ impl Node {
             match node.administer(&control, entry).await? {
                 Ok(_) => Ok(()),
                 Err(AdminRefusal::NoSuchThing) => Err(RemoveMemberError::UnknownMember),
-                Err(AdminRefusal::Busy) => Err(Unavailable::Busy.into()),
-                Err(AdminRefusal::Unsettled) => Err(Unavailable::Unsettled.into()),
                 Err(AdminRefusal::IsHome) => Err(RemoveMemberError::IsHome),
                 Err(_) => Err(RemoveMemberError::NotAllowed),
             }
@@ -255,8 +259,6 @@ impl Node {
             match node.administer(&control, entry).await? {
                 Ok(_) => Ok(()),
                 Err(AdminRefusal::NoSuchThing) => Err(SetRoleError::UnknownMember),
-                Err(AdminRefusal::Busy) => Err(Unavailable::Busy.into()),
-                Err(AdminRefusal::Unsettled) => Err(Unavailable::Unsettled.into()),
                 Err(AdminRefusal::IsHome) => Err(SetRoleError::IsHome),
                 Err(_) => Err(SetRoleError::NotAllowed),
             }
@@ -275,8 +277,6 @@ impl Node {
                 Err(AdminRefusal::NoSuchThing) => return Err(MoveHomeError::UnknownMember),
                 Err(AdminRefusal::NotAnAdmin) => return Err(MoveHomeError::NotAnAdmin),
                 Err(AdminRefusal::Away) => return Err(MoveHomeError::Away),
-                Err(AdminRefusal::Busy) => return Err(Unavailable::Busy.into()),
-                Err(AdminRefusal::Unsettled) => return Err(Unavailable::Unsettled.into()),
                 Err(_) => return Err(MoveHomeError::NotAllowed),
             }
             // Decided elsewhere, it may still be on its way here.
@@ -353,15 +353,21 @@ impl Node {
     }
 }
 
+/// What a refusal says about the home rather than about what was asked.
+fn passing(refusal: AdminRefusal) -> Option<Unavailable> {
+    match refusal {
+        AdminRefusal::Busy => Some(Unavailable::Busy),
+        AdminRefusal::Unsettled => Some(Unavailable::Unsettled),
+        AdminRefusal::Forked => Some(Unavailable::Forked),
+        _ => None,
+    }
+}
+
 fn invite_error(refusal: AdminRefusal, role: Option<Role>) -> InviteError {
     match refusal {
         AdminRefusal::Unknown => InviteError::UnknownWorkspace,
         AdminRefusal::NotAllowed => InviteError::NotAllowed { role },
         AdminRefusal::NoSuchThing => InviteError::UnknownInvite,
-        AdminRefusal::Limit | AdminRefusal::NotAnAdmin | AdminRefusal::IsHome | AdminRefusal::Away => {
-            InviteError::Limits
-        }
-        AdminRefusal::Busy => InviteError::Unavailable(Unavailable::Busy),
-        AdminRefusal::Unsettled => InviteError::Unavailable(Unavailable::Unsettled),
+        _ => InviteError::Limits,
     }
 }

@@ -386,10 +386,10 @@ impl State {
     }
 }
 
-/// The digest of what this node holds of a space.
+/// The digest of what this node holds of a workspace's space; of a space it does not hold, one like no other.
 fn digest(context: &Context, space: SpaceId) -> Result<[u8; 32], StoreError> {
     use sync::View as _;
     let view = SyncView::new(&context.store)?;
-    let height = view.control(space)?.map_or(0, |control| control.height());
-    Ok(sync::digest(height, &view.held(space)?))
+    let Some(control) = view.control(space)? else { return Ok([0; 32]) };
+    Ok(sync::digest(&control, &view.held(space)?))
 }

@@ -148,7 +148,8 @@ impl From<Unavailable> for Failure {
             Unavailable::Stopping
             | Unavailable::Timeout
             | Unavailable::HomeUnreachable { .. }
-            | Unavailable::Unsettled => Self::unavailable(error),
+            | Unavailable::Unsettled
+            | Unavailable::Forked => Self::unavailable(error),
             Unavailable::Storage => Self::internal(),
         }
     }

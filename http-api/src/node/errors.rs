@@ -119,6 +119,10 @@ rows! {
          admin first." try "muster workspace move-home PEER_ID";
     NOT_AN_ADMIN = CONFLICT "not_an_admin" "The home has to be an admin"
         "Who decides who belongs has to be trusted with that." try "muster member role PEER_ID admin";
+    HOME_FORKED = CONFLICT "home_forked" "The workspace's home contradicted itself"
+        "It signed two different decisions at one height, as a node does whose disk was set back while it ran. Nobody can \
+         say which counts, so nobody is let in or removed any more; what members say goes on. Found a new workspace for \
+         those who should go on." try "muster workspace create NAME";
     TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large"
         "A request may have 4 MiB.";
     WRONG_HOST = MISDIRECTED_REQUEST "unknown_host" "This node does not serve that host"
@@ -240,6 +244,7 @@ impl From<Unavailable> for Problem {
             Unavailable::Timeout => &TIMEOUT,
             Unavailable::HomeUnreachable { .. } => &HOME_UNREACHABLE,
             Unavailable::Unsettled => &HOME_UNSETTLED,
+            Unavailable::Forked => &HOME_FORKED,
             Unavailable::Storage => &INTERNAL,
         };
         row.with(error)
@@ -280,6 +285,7 @@ impl From<JoinError> for Problem {
                 &TICKET_DEAD
             }
             E::Refused(R::Unsettled) => &HOME_UNSETTLED,
+            E::Refused(R::Forked) => &HOME_FORKED,
             E::Refused(R::NotForYou | R::Full | R::TooOften | R::BadRequest) | E::Impostor => &JOIN_REFUSED,
             E::Unreachable { .. } => &INVITER_UNREACHABLE,
         };

@@ -52,6 +52,8 @@ pub(super) struct Workspace {
     parent_id: Option<String>,
     /// The node that decides about members, roles and invites.
     home_peer_id: String,
+    /// Whether that node contradicted itself, so that nobody decides any more.
+    home_forked: bool,
     /// Nodes that are members.
     members: usize,
     created_at: Time,
@@ -66,6 +68,7 @@ impl Workspace {
             name: row.name,
             parent_id: row.parent.map(|id| id.to_string()),
             home_peer_id: row.home.to_string(),
+            home_forked: row.forked,
             members: row.members,
             created_at: Time::from_ms(row.created_ms),
         })

@@ -39,6 +39,7 @@ impl ControlState {
             members: BTreeMap::from([(low, member()), (high, member())]),
             invites: BTreeMap::new(),
             pair: Some((low, high)),
+            forked: None,
         }
     }
 

@@ -26,6 +26,9 @@ const HEIGHTS_PAUSE_MS: u64 = 250;
 /// So many digests in a row have to differ over equal heights before the newest operations are compared: one that was
 /// made a moment earlier or later differs as well.
 const DOUBTS_MAX: u32 = 2;
+/// Between two pages of a control log that is compared: it may have many, and is compared once in its life, if at all.
+/// A page is served after half of it, lest the two clocks disagree.
+const COMPARE_PAUSE_MS: u64 = 500;
 /// Logs whose newest operations are compared at a time, the next ones at the next doubt: an operation may have a mebibyte.
 const HEADS_COMPARED: usize = 16;
 /// A log that was asked for and of which nothing came for this long may be asked for elsewhere.
@@ -103,7 +106,9 @@ impl Machine {
         if !self.greeted {
             return self.up_at_ms + HELLO_TIMEOUT_MS;
         }
-        self.shared.values().map(Shared::wake_at_ms).fold(self.compare_at_ms, u64::min)
+        let comparing = self.controls.values().filter_map(|control| Some(control.comparing?.at_ms));
+        let shared = self.shared.values().map(Shared::wake_at_ms);
+        shared.chain(comparing).fold(self.compare_at_ms, u64::min)
     }
 
     /// Takes what happened at `now_ms` (monotonic) and says what to do. An error is the store's: stop.
@@ -185,8 +190,13 @@ impl Machine {
                 self.peer_heights(now_ms, space, heights, whole, view)?;
             }
             Frame::Want(space, heights) => {
+                if let Some(entry) = heights.iter().find(|height| height.incarnation == 0)
+                    && self.shared.get(&space).is_some_and(|shared| shared.pair.is_none())
+                {
+                    self.serve_control(now_ms, space, entry.seq, view)?;
+                }
                 if let Some(shared) = self.shared.get_mut(&space) {
-                    for height in &heights {
+                    for height in heights.iter().filter(|height| height.incarnation > 0) {
                         let log = LogId { space, author: height.author, incarnation: height.incarnation };
                         if view.height(&log)? >= height.seq {
                             shared.sending.insert(key(height), height.seq.max(1));
@@ -234,6 +244,10 @@ impl Machine {
             if self.shared[space].tell_at_ms.is_some_and(|at| now_ms >= at) {
                 self.tell_all(now_ms, *space, view)?;
             }
+        }
+        let compared: Vec<_> = self.controls.keys().copied().collect();
+        for space in compared {
+            self.ask_to_compare(now_ms, space, view)?;
         }
         if now_ms >= self.compare_at_ms {
             self.compare_at_ms = now_ms + ANTI_ENTROPY_MS;

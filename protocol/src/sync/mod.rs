@@ -24,7 +24,8 @@
 //!   above is only faster.
 //! * A log that does not continue ours left it earlier: the peer's version of our newest operations is
 //!   fetched, and the fork's proof sent to whoever holds it. Equal heights over different operations show in
-//!   the digest, which names each log's newest operation; those are fetched then, and prove the fork.
+//!   the digest, which names each log's newest operation; those are fetched then, and prove the fork. The same holds
+//!   for a control log, whose entries are compared page by page; a proof ends all decisions, not what is said.
 //!
 //! [`Machine`] is the whole protocol of one link as a state machine without I/O.
 
@@ -37,6 +38,7 @@ pub use machine::Machine;
 pub use port::{Closed, Input, Output, Report, View};
 
 use crate::{
+    control::ControlState,
     ids::{OpId, hash},
     mutants::{self, Mutant},
 };
@@ -52,8 +54,9 @@ pub struct Held {
 }
 
 /// The digest of a space: equal when two nodes hold the same, and know the same control log.
-pub fn digest(control_height: u64, held: &[Held]) -> [u8; 32] {
-    let mut bytes = control_height.to_be_bytes().to_vec();
+pub fn digest(control: &ControlState, held: &[Held]) -> [u8; 32] {
+    let mut bytes = control.height().to_be_bytes().to_vec();
+    bytes.extend_from_slice(&control.head().0);
     for Held { height, head } in held.iter().filter(|held| held.height.seq > 0) {
         bytes.extend_from_slice(height.author.as_bytes());
         bytes.extend_from_slice(&height.incarnation.to_be_bytes());
@@ -62,5 +65,5 @@ pub fn digest(control_height: u64, held: &[Held]) -> [u8; 32] {
             bytes.extend_from_slice(&head.0);
         }
     }
-    hash("muster/digest/v2", &[&bytes])
+    hash("muster/digest/v3", &[&bytes])
 }

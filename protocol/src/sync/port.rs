@@ -97,6 +97,10 @@ pub struct Report {
     pub heights: Vec<Height>,
     /// Whether the control log grew.
     pub control_grew: bool,
+    /// Entries up to this height are what we hold, too; 0 when none of them is.
+    pub control_same: u64,
+    /// Some entry continues another history of the control log than ours, and does not prove yet where they part.
+    pub control_elsewhere: bool,
     /// Some cited a control height ahead of ours; never in a pair space, whose height stays what it is.
     pub control_ahead: bool,
     /// Logs of which something was missing, or whose time is ahead: ask again later.
@@ -116,6 +120,8 @@ impl Report {
             bytes: 0,
             heights: Vec::new(),
             control_grew: false,
+            control_same: 0,
+            control_elsewhere: false,
             control_ahead: false,
             again: Vec::new(),
             refused: Vec::new(),

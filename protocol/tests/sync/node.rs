@@ -5,8 +5,10 @@ use std::{cell::RefCell, collections::BTreeMap, convert::Infallible, sync::Arc};
 use muster_protocol::{
     cbor::{Bytes, Bytes16},
     clock::HlcClock,
-    control::{ControlState, CutOff, Entry, Genesis, MemberAdded, MemberRemoved, Role, RoleSet},
-    fork::ForkProof,
+    control::{
+        ControlError, ControlState, CutOff, Entry, Genesis, MemberAdded, MemberRemoved, Role, RoleSet,
+    },
+    fork::{Compared, ForkProof},
     identity::{Identity, NodeId},
     ids::{LogId, OpId, SpaceId, StreamId, WorkspaceId},
     log::{self, Admission, Head},
@@ -305,13 +307,25 @@ impl Node {
             .collect();
         if control {
             let mut state = ControlState::clone(&held.control);
-            for op in ops.iter().filter(|op| op.header().seq > held.control.height()) {
-                if state.apply(op).is_err() {
-                    break;
+            for op in ops {
+                let seq = op.header().seq;
+                if let Some(known) = held.entries.get(seq as usize - 1) {
+                    match ForkProof::compare(&Operation::decode(known).unwrap(), op) {
+                        Compared::Same => report.control_same = report.control_same.max(seq),
+                        Compared::Elsewhere => report.control_elsewhere = true,
+                        Compared::Fork(proof) => state.fork(proof),
+                    }
+                    continue;
                 }
-                held.entries.push(op.encode());
-                report.control_grew = true;
+                match state.apply(op) {
+                    Ok(_) => {
+                        held.entries.push(op.encode());
+                        report.control_grew = true;
+                    }
+                    Err(error) => report.control_elsewhere |= error == ControlError::OtherHistory,
+                }
             }
+            report.control_grew |= state.forked().is_some() && held.control.forked().is_none();
             held.control = Arc::new(state);
         } else {
             for op in ops {
@@ -338,14 +352,21 @@ impl Node {
         (report, commit)
     }
 
-    /// Takes a proof that a log forks.
-    pub(crate) fn freeze(&mut self, proof: &ForkProof) {
+    /// Takes a proof that a log forks. Names the space if it was its control log, and that is news.
+    pub(crate) fn freeze(&mut self, proof: &ForkProof) -> Option<SpaceId> {
         let (log, seq) = proof.verify().unwrap();
+        if log.incarnation == 0 {
+            let held = self.spaces.get_mut(&log.space)?;
+            let is_news = held.control.forked().is_none();
+            Arc::make_mut(&mut held.control).fork(proof.clone());
+            return is_news.then_some(log.space);
+        }
         if let Some(held) = self.spaces.get_mut(&log.space)
             && let Some(held) = held.logs.get_mut(&(log.author, log.incarnation))
         {
             held.freeze(seq, proof);
         }
+        None
     }
 
     pub(crate) fn frozen_at(&self, log: &LogId) -> Option<u64> {

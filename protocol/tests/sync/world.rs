@@ -231,8 +231,8 @@ impl World {
 
     /// Gossip tells `a` what `b` holds.
     pub(crate) fn gossip(&mut self, space: SpaceId, a: usize, b: usize) {
-        let control = self.nodes[b].spaces[&space].control.height();
-        let digest = muster_protocol::sync::digest(control, &self.nodes[b].held(space).unwrap());
+        let control = self.nodes[b].spaces[&space].control.clone();
+        let digest = muster_protocol::sync::digest(&control, &self.nodes[b].held(space).unwrap());
         self.input(a, b, Input::DigestHeard { space, digest });
     }
 
@@ -281,7 +281,11 @@ impl World {
                     *known = (*known).max(height.seq);
                 }
             }
-            Output::Fork(proof) => self.nodes[me].freeze(&proof),
+            Output::Fork(proof) => {
+                if let Some(space) = self.nodes[me].freeze(&proof) {
+                    self.committed(me, &Commit { space, heights: Vec::new(), control: true });
+                }
+            }
             Output::Presence(_) | Output::Shared(_) | Output::ControlLevel(_) => {}
             Output::Close(why) => {
                 self.closed.push((me, peer, why));

@@ -36,6 +36,8 @@ pub struct WorkspaceRow {
     pub created_ms: u64,
     /// The node that keeps its control log.
     pub home: NodeId,
+    /// Whether its home contradicted itself, so that nobody decides any more.
+    pub forked: bool,
 }
 
 /// A node of a workspace.
@@ -107,6 +109,7 @@ impl View {
             members: control.members().count(),
             created_ms: genesis.created_ms,
             home: control.home(),
+            forked: control.forked().is_some(),
         })
     }
 

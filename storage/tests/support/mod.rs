@@ -361,7 +361,7 @@ impl Node {
 
     pub(crate) fn digest(&self, space: SpaceId) -> [u8; 32] {
         let held = SyncView::new(&self.store).unwrap().held(space).unwrap();
-        sync::digest(self.store.control(space).unwrap().height(), &held)
+        sync::digest(&self.store.control(space).unwrap(), &held)
     }
 
     // ---- reading ----------------------------------------------------------------------------------

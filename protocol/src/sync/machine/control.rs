@@ -4,15 +4,15 @@
 use std::{collections::btree_map::Entry, sync::Arc};
 
 use super::{
-    Machine, PULL_DELAY_MS, PULL_STALE_MS,
-    shared::{Pull, Shared},
+    COMPARE_PAUSE_MS, Machine, PULL_DELAY_MS, PULL_STALE_MS,
+    shared::{Comparing, Pull, Shared},
 };
 use crate::{
     cbor::{Bytes, Bytes32},
     control::{ControlState, Role},
     ids::SpaceId,
     limits,
-    sync::{Frame, Output, View, digest},
+    sync::{Frame, Height, Output, Report, View, digest},
 };
 
 impl Machine {
@@ -45,6 +45,7 @@ impl Machine {
                 self.send(&Frame::ControlHeight(space, control.height()));
                 self.send_control(now_ms, space, view)?;
                 self.send_digest(space, &control, view)?;
+                self.tell_fork(space, &control);
                 self.out.push(Output::Shared(space));
             }
             if let Some(pair) = pair
@@ -84,7 +85,7 @@ impl Machine {
         control: &ControlState,
         view: &V,
     ) -> Result<(), V::Error> {
-        let digest = digest(control.height(), &view.held(space)?);
+        let digest = digest(control, &view.held(space)?);
         self.send(&Frame::Digest(space, Bytes32(digest)));
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Machine {
             known.sent = theirs; // what was sent has had its time: it was not taken
         }
         self.send_control(now_ms, space, view)?;
-        if theirs > control.height() {
+        if theirs > control.height() && control.forked().is_none() {
             self.ask_control(space, &control);
         }
         self.control_level(space, control.height());
@@ -138,6 +139,81 @@ impl Machine {
         Ok(())
     }
 
+    /// Passes on, once, the proof that a control log forks.
+    fn tell_fork(&mut self, space: SpaceId, control: &ControlState) {
+        let Some(proof) = control.forked().filter(|_| self.shared.contains_key(&space)) else { return };
+        if !std::mem::replace(&mut self.controls.entry(space).or_default().told_fork, true) {
+            self.send(&Frame::Fork(Bytes(proof.encode())));
+        }
+    }
+
+    /// Begins to compare the peer's entries of a control log with ours: all of them, or those from a height on.
+    pub(super) fn compare_control(&mut self, now_ms: u64, space: SpaceId, from: Option<u64>) {
+        if self.shared.get(&space).is_none_or(|shared| shared.pair.is_some()) {
+            return;
+        }
+        let known = self.controls.entry(space).or_default();
+        let all = from.is_none();
+        if known.comparing.is_none_or(|comparing| all && !comparing.all) {
+            let from = from.unwrap_or(2); // its genesis is ours
+            known.comparing = Some(Comparing { from, all, at_ms: now_ms });
+        }
+    }
+
+    /// Asks for the page of entries that is to be compared next, once it is time.
+    pub(super) fn ask_to_compare<V: View>(
+        &mut self,
+        now_ms: u64,
+        space: SpaceId,
+        view: &V,
+    ) -> Result<(), V::Error> {
+        let Some(control) = view.control(space)? else { return Ok(()) };
+        let Some(known) = self.controls.get_mut(&space) else { return Ok(()) };
+        let Some(comparing) = &mut known.comparing else { return Ok(()) };
+        if comparing.from > control.height() || control.forked().is_some() {
+            known.comparing = None;
+        } else if now_ms >= comparing.at_ms {
+            let from = Height { author: control.home(), incarnation: 0, seq: comparing.from };
+            comparing.at_ms = now_ms + PULL_STALE_MS;
+            self.send(&Frame::Want(space, vec![from]));
+        }
+        Ok(())
+    }
+
+    /// What became of entries that the peer sent, for what is being compared.
+    pub(super) fn compared(&mut self, now_ms: u64, space: SpaceId, report: &Report) {
+        if report.control_elsewhere {
+            self.compare_control(now_ms, space, None);
+        }
+        let Some(known) = self.controls.get_mut(&space) else { return };
+        if let Some(comparing) = &mut known.comparing
+            && report.control_same > 0
+            && report.control_same >= comparing.from
+        {
+            (comparing.from, comparing.at_ms) = (report.control_same + 1, now_ms + COMPARE_PAUSE_MS);
+        }
+    }
+
+    /// Serves a page of entries that the peer wants to compare with its own, as often as it may ask.
+    pub(super) fn serve_control<V: View>(
+        &mut self,
+        now_ms: u64,
+        space: SpaceId,
+        from: u64,
+        view: &V,
+    ) -> Result<(), V::Error> {
+        let Some(control) = view.control(space)? else { return Ok(()) };
+        let known = self.controls.entry(space).or_default();
+        if from == 0 || from > control.height() || now_ms < known.serve_at_ms {
+            return Ok(());
+        }
+        known.serve_at_ms = now_ms + COMPARE_PAUSE_MS / 2;
+        let mut entries = view.control_entries(space, from, limits::OPS_FRAME_BYTES)?;
+        entries.truncate(limits::OPS_PER_FRAME_MAX);
+        self.send(&Frame::ControlEntries(space, entries.into_iter().map(Bytes).collect()));
+        Ok(())
+    }
+
     /// Membership may have changed: share anew, pass the entries on, and look again at what the peer
     /// holds, since logs of members we did not know were not asked for.
     pub(super) fn control_changed<V: View>(
@@ -148,6 +224,9 @@ impl Machine {
     ) -> Result<(), V::Error> {
         self.review(now_ms, view)?;
         self.send_control(now_ms, space, view)?;
+        if let Some(control) = view.control(space)? {
+            self.tell_fork(space, &control);
+        }
         let Some(shared) = self.shared.get_mut(&space) else { return Ok(()) };
         for pull in shared.pulls.values_mut() {
             *pull = Pull::new(pull.ours, pull.at_ms.min(now_ms + PULL_DELAY_MS));

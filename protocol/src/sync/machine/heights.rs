@@ -30,7 +30,7 @@ impl Machine {
         };
         let held = view.held(space)?;
         let mut heights: Vec<_> = held.iter().map(|held| held.height).collect();
-        if digest(control.height(), &held) == theirs {
+        if digest(&control, &held) == theirs {
             shared.heard(&heights, true);
             (shared.known, shared.doubts) = (true, 0);
             let echo = !shared.told && !std::mem::replace(&mut shared.echoed, true);
@@ -54,6 +54,7 @@ impl Machine {
             heads.truncate(HEADS_COMPARED);
             shared.doubted = heads.last().map(key);
             self.send(&Frame::Want(space, heads));
+            self.compare_control(now_ms, space, Some(control.height()));
             return Ok(());
         }
         if shared.told && now_ms < shared.told_at_ms + HEIGHTS_PAUSE_MS {

@@ -56,6 +56,7 @@ impl Machine {
             }
         }
         self.refused(&report, view)?;
+        self.compared(now_ms, space, &report);
         // Who sent entries is ahead of us and is told how far we are now, so that it sends the next page.
         if (report.control_grew || (report.control_ahead && shared))
             && let Some(control) = view.control(space)?
@@ -95,7 +96,7 @@ impl Machine {
             let lowest = shared.forks.entry(log_key).or_insert(u64::MAX);
             if *seq < *lowest {
                 *lowest = *seq;
-                if *seq > 1 {
+                if *seq > 1 && log.incarnation > 0 {
                     look.insert(log_key, seq.saturating_sub(limits::OPS_PER_FRAME_MAX as u64).max(1));
                 }
             }

@@ -40,6 +40,23 @@ pub(super) struct Control {
     pub(super) sent_at_ms: u64,
     /// The height at which the peer was asked for the entries that make us a member.
     pub(super) asked: u64,
+    /// Its entries are being compared with ours, because they seem to differ.
+    pub(super) comparing: Option<Comparing>,
+    /// Before this it is served no page to compare.
+    pub(super) serve_at_ms: u64,
+    /// Whether it was sent the proof that the log forks.
+    pub(super) told_fork: bool,
+}
+
+/// How far entries were compared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Comparing {
+    /// Whether it began with the first entry.
+    pub(super) all: bool,
+    /// The height to compare next.
+    pub(super) from: u64,
+    /// When to ask for it.
+    pub(super) at_ms: u64,
 }
 
 /// What is known about one space on this link.
