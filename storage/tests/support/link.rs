@@ -98,7 +98,12 @@ fn perform(ends: &mut [End<'_>; 2], me: usize, now_ms: u64, outputs: Vec<Output>
                 let space = log.space;
                 ends[me].node.write(move |batch| batch.freeze(&proof, &log, seq));
                 let heights: Vec<Height> = ends[me].node.heights(space);
-                feed(ends, me, now_ms, Input::Committed { space, heights: &heights, control: false });
+                feed(
+                    ends,
+                    me,
+                    now_ms,
+                    Input::Committed { space, heights: &heights, control: log.incarnation == 0 },
+                );
             }
             Output::Presence(_) | Output::Shared(_) | Output::ControlLevel(_) => {}
             Output::Close(why) => panic!("a link of honest nodes was closed: {why}"),
@@ -106,8 +111,13 @@ fn perform(ends: &mut [End<'_>; 2], me: usize, now_ms: u64, outputs: Vec<Output>
     }
 }
 
+fn is_forked(node: &Node, space: SpaceId) -> bool {
+    node.store.control(space).is_some_and(|control| control.forked().is_some())
+}
+
 fn stored(ends: &mut [End<'_>; 2], me: usize, now_ms: u64, report: Report) {
-    let (space, heights, control) = (report.space, report.heights.clone(), report.control_grew);
+    let (space, heights) = (report.space, report.heights.clone());
+    let control = report.control_grew || is_forked(ends[me].node, space);
     feed(ends, me, now_ms, Input::Stored(report));
     feed(ends, me, now_ms, Input::Committed { space, heights: &heights, control });
     // What arrived may have been answered by the store itself, here or in the other space of the two.
