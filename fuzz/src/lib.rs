@@ -3,30 +3,34 @@
 //! Each program in `src/bin` hands arbitrary bytes to one reader. It must answer; what it takes it must write
 //! again byte for byte, for exact bytes are what is signed and forwarded; and what it gives must stay within limits.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use muster_protocol::{
-    cbor::{Bytes, Bytes16},
+    cbor::{self, Bytes, Bytes16, Bytes64},
     clock::Hlc,
-    control::{ControlState, Entry, Genesis, MemberAdded, Role},
-    identity::{Identity, NodeId},
-    ids::{LogId, OpId, SpaceId, StreamId, WorkspaceId},
+    control::{ControlState, Entry, Genesis, InviteCreated, MemberAdded, Role},
+    identity::{Domain, Identity},
+    ids::{OpId, SpaceId, StreamId, WorkspaceId},
+    network::{ChannelName, Pair, PeerName, WorkspaceRef},
     operation::{Draft, Kind, Operation, Place},
-    sync::{Height, Held, View},
+    session::session_id,
 };
 
 /// When it all happens, in Unix milliseconds.
 pub const NOW_MS: u64 = 1_800_000_000_000;
 /// The log of everybody.
 pub const INCARNATION: u64 = 7;
+/// The invite of the world.
+pub const INVITE: Bytes16 = Bytes16([2; 16]);
+/// The channel that what is signed here belongs to.
+pub const CHANNEL: &str = "builders";
 
-/// The home, a member, and whatever else is wanted.
-pub fn identity(seed: u8) -> Identity {
-    Identity::from_seed([seed; 32])
-}
+/// The home of the world.
+pub static HOME: LazyLock<Identity> = LazyLock::new(|| Identity::from_seed([1; 32]));
+/// The other member.
+pub static MEMBER: LazyLock<Identity> = LazyLock::new(|| Identity::from_seed([2; 32]));
+/// Somebody who does not belong to it.
+pub static STRANGER: LazyLock<Identity> = LazyLock::new(|| Identity::from_seed([3; 32]));
 
 /// Made once: what is signed in it would cost more than what is read.
 pub static WORLD: LazyLock<World> = LazyLock::new(World::new);
@@ -35,45 +39,66 @@ pub static WORLD: LazyLock<World> = LazyLock::new(World::new);
 pub struct World {
     /// What both know of who belongs.
     pub control: Arc<ControlState>,
+    /// The same of the pair space of the two.
+    pub pair: ControlState,
     /// The entries of the control log.
     pub entries: Vec<Operation>,
     /// What the home wrote.
     pub log: Vec<Operation>,
+    /// The id of the direct room of both nodes' peers.
+    pub room: String,
 }
 
 impl World {
     /// The same each time.
     pub fn new() -> Self {
-        let home = identity(1);
         let genesis = Genesis {
             workspace: WorkspaceId::new(NOW_MS, [1; 10]),
             name: "fuzz".to_owned(),
-            founder: home.node(),
+            founder: HOME.node(),
             founder_name: "ada".to_owned(),
             created_ms: NOW_MS,
             parent: Vec::new(),
         };
         let space = genesis.space();
         let (kind, body) = Entry::Genesis(genesis).encode();
-        let first = sign(&home, place(space, 0, 1, OpId::NONE, 0), kind, body);
+        let first = sign(&HOME, place(space, 0, 1, OpId::NONE, 0), kind, body);
         let mut control = ControlState::begin(&first).expect("a genesis begins its space");
+        let mut entries = vec![first];
         let added = MemberAdded {
-            node: identity(2).node(),
+            node: MEMBER.node(),
             name: "bob".to_owned(),
             role: Role::Member.code(),
-            invite: Bytes16([2; 16]),
+            invite: INVITE,
             evidence: Bytes::default(),
         };
-        let (kind, body) = Entry::MemberAdded(added).encode();
-        let second = sign(&home, place(space, 0, 2, first.id(), 1), kind, body);
-        control.apply(&second).expect("the home lets somebody in");
+        let created = InviteCreated {
+            invite: INVITE,
+            by: HOME.node(),
+            role: Role::Member.code(),
+            not_after_ms: NOW_MS + 1,
+            uses_max: 3,
+            evidence: Bytes::default(),
+        };
+        for entry in [Entry::MemberAdded(added), Entry::InviteCreated(created)] {
+            let (kind, body) = entry.encode();
+            let next = place(space, 0, control.height() + 1, control.head(), control.height());
+            let entry = sign(&HOME, next, kind, body);
+            control.apply(&entry).expect("the home decides");
+            entries.push(entry);
+        }
         let mut log: Vec<Operation> = Vec::new();
         for seq in 1..=3 {
             let prev = log.last().map_or(OpId::NONE, Operation::id);
             let place = place(space, INCARNATION, seq, prev, 2);
-            log.push(sign(&home, place, Kind::ENVELOPE, b"something said".to_vec()));
+            log.push(sign(&HOME, place, Kind::ENVELOPE, b"something said".to_vec()));
         }
-        Self { control: Arc::new(control), entries: vec![first, second], log }
+        let pair = ControlState::pair(&control, HOME.node(), MEMBER.node());
+        let workspace = control.genesis().workspace.to_string();
+        let workspace = WorkspaceRef::parse(&workspace).expect("an id is a name");
+        let channel = ChannelName::parse(CHANNEL).expect("a channel's name");
+        let room = peers().room(&workspace, &channel).to_string();
+        Self { control: Arc::new(control), pair, entries, log, room }
     }
 
     /// Its space.
@@ -86,6 +111,21 @@ impl Default for World {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The peers of both nodes, in their order.
+pub fn peers() -> Pair {
+    Pair::of(&peer(&HOME), &peer(&MEMBER)).expect("they are two")
+}
+
+/// The peer of a node.
+pub fn peer(identity: &Identity) -> PeerName {
+    PeerName::of_session("coder", &session_id(identity.node(), [7; 8])).expect("a session's peer")
+}
+
+/// Arbitrary bytes under a good signature, as their writer would send them: so what stands behind it is reached too.
+pub fn signed(identity: &Identity, domain: Domain, inner: &[u8]) -> Vec<u8> {
+    cbor::encode(&(Bytes(inner.to_vec()), Bytes64(identity.sign(domain, inner))))
 }
 
 /// A place in a log of a space.
@@ -120,46 +160,42 @@ pub fn joined(pieces: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-impl View for World {
-    type Error = Infallible;
+/// What a piece of the target `machine` does that begins with one of these; any other is a frame.
+pub mod step {
+    /// Frames were written.
+    pub const WRITABLE: u8 = 0x80;
+    /// Seconds pass: so many.
+    pub const LATER: u8 = 0x81;
+    /// The peer's digest is told: see the flags.
+    pub const DIGEST: u8 = 0x82;
+    /// This node writes: whether in the pair space, and what.
+    pub const WRITE: u8 = 0x83;
+    /// The home decides: kind and body.
+    pub const ENTRY: u8 = 0x84;
+    /// The peer sends an operation: author, incarnation, seq, control height, flags, kind, body.
+    pub const OPS: u8 = 0x85;
+    /// The peer tells heights: flags, and how much more than ours (as `i8`).
+    pub const HEIGHTS: u8 = 0x86;
 
-    fn spaces(&self) -> Result<Vec<SpaceId>, Infallible> {
-        Ok(vec![self.space()])
-    }
+    /// Flag: in the pair space.
+    pub const PAIR: u8 = 1;
+    /// Flag: another digest or another `prev` than it should be; a part of all heights.
+    pub const DIFFERENT: u8 = 2;
+    /// Flag: by gossip.
+    pub const GOSSIP: u8 = 4;
+    /// Flag: its time is too far ahead.
+    pub const EARLY: u8 = 8;
 
-    fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Infallible> {
-        Ok((space == self.space()).then(|| self.control.clone()))
-    }
-
-    fn control_entries(&self, _: SpaceId, from: u64, _: usize) -> Result<Vec<Vec<u8>>, Infallible> {
-        let from = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
-        Ok(self.entries.iter().skip(from).map(Operation::encode).collect())
-    }
-
-    fn held(&self, space: SpaceId) -> Result<Vec<Held>, Infallible> {
-        let newest = self.log.last().filter(|_| space == self.space());
-        Ok(newest
-            .map(|op| {
-                let header = op.header();
-                let height =
-                    Height { author: header.author, incarnation: header.incarnation, seq: header.seq };
-                Held { height, head: op.id() }
-            })
-            .into_iter()
-            .collect())
-    }
-
-    fn height(&self, log: &LogId) -> Result<u64, Infallible> {
-        let own = self.log.first().is_some_and(|op| op.header().log() == *log);
-        Ok(if own { self.log.len() as u64 } else { 0 })
-    }
-
-    fn ops(&self, log: &LogId, from: u64, _: usize, count: usize) -> Result<Vec<Vec<u8>>, Infallible> {
-        let of = self.log.iter().filter(|op| op.header().log() == *log && op.header().seq >= from);
-        Ok(of.take(count).map(Operation::encode).collect())
-    }
-
-    fn claim_pull(&self, _: &LogId, _: NodeId, _: u64, _: u64) -> bool {
-        true
-    }
+    /// How many sides there are.
+    pub const SIDES: u8 = 3;
+    /// This node is the home, the peer a member.
+    pub const HOME: u8 = 0;
+    /// This node is a member, the peer the home.
+    pub const MEMBER: u8 = 1;
+    /// The same, but this node knows only how its workspace began.
+    pub const NEWCOMER: u8 = 2;
+    /// Flag beside the side: the peer grants little.
+    pub const POOR: u8 = 0x80;
+    /// How little: room for one small operation.
+    pub const POOR_CREDIT_BYTES: u64 = 500;
 }

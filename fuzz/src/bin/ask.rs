@@ -2,12 +2,41 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use muster_fuzz::identity;
-use muster_protocol::ask::{Answer, SignedQuestion, parse_invite};
+use muster_fuzz::{HOME, MEMBER, NOW_MS, WORLD};
+use muster_protocol::{
+    ask::{Answer, Question, SignedQuestion, parse_invite},
+    cbor::{self, Bytes, Bytes64},
+    control::Entry,
+    identity::Domain,
+    ticket::{SignedTicket, redeem},
+};
+
+/// What the home reads of a question before it decides.
+fn answer(question: &Question) {
+    match question {
+        Question::Join(request) => {
+            if let Ok(signed) = SignedTicket::decode(&request.ticket.0) {
+                let _ = redeem(&WORLD.control, signed.ticket(), request.node, NOW_MS);
+            }
+        }
+        Question::Admin(request) => {
+            let _ = Entry::decode(request.kind, &request.body.0);
+        }
+    }
+}
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(question) = SignedQuestion::decode(bytes, identity(2).node(), identity(1).node()) {
+    if let Ok(question) = SignedQuestion::decode(bytes, MEMBER.node(), HOME.node()) {
         assert_eq!(question.evidence, bytes);
+    }
+    // The same bytes as what a member signed.
+    for (tag, domain) in [(1u8, Domain::Join), (2, Domain::Admin)] {
+        let signature = MEMBER.sign(domain, bytes);
+        let whole = cbor::encode(&(tag, Bytes(bytes.to_vec()), Bytes64(signature)));
+        if let Ok(signed) = SignedQuestion::decode(&whole, MEMBER.node(), HOME.node()) {
+            assert_eq!(signed.question.sign(&MEMBER), whole, "a question that is taken is canonical");
+            answer(&signed.question);
+        }
     }
     // A code of a newer node is read as an older one, so bytes need not come back.
     if let Ok(answer) = Answer::decode(bytes) {

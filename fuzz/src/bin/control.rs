@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use muster_fuzz::{WORLD, identity, pieces, place, sign};
+use muster_fuzz::{HOME, WORLD, pieces, place, sign};
 use muster_protocol::{control::Entry, operation::Kind};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,9 +15,9 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(entry.encode(), (kind, body.to_vec()), "an entry that is taken is canonical");
             let next = place(control.space(), 0, control.height() + 1, control.head(), control.height());
             let before = control.height();
-            let taken = control.apply(&sign(&identity(1), next, kind, body.to_vec()));
+            let taken = control.apply(&sign(&HOME, next, kind, body.to_vec()));
             assert!(taken.is_ok() && control.height() == before + 1, "all nodes agree on heights");
         }
     }
-    assert_eq!(control.role(identity(1).node()).map(|role| role.as_str()), Some("owner"));
+    assert_eq!(control.role(HOME.node()).map(|role| role.as_str()), Some("owner"));
 });
