@@ -58,6 +58,12 @@ async fn a_copy_made_under_load_is_the_node_as_it_was_and_goes_on() {
     let peer_id = ada.peer_id.clone();
     ada.kill().await;
 
+    // What a killed node leaves is sound, though nobody closed it.
+    let store = at_ada.folder().join("store.redb");
+    let look = at_ada.run(["restore", "--dry-run", store.to_str().unwrap()]).await.json();
+    assert_eq!((&look["peer_id"], &look["checked"]), (&json!(peer_id), &json!("everything")));
+    assert!(look["workspaces"][0]["operations"].as_u64().unwrap() >= said.len() as u64, "{look}");
+
     let at_new = restore(&at_ada, &path);
     let ada = at_new.up().await;
     assert_eq!(ada.peer_id, peer_id, "the same node");

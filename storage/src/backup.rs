@@ -5,7 +5,11 @@
 //! new incarnation, and so never writes what contradicts the original (research p2p §2.6). It is read
 //! back before the backup counts as made.
 
-use std::path::Path;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::Path,
+};
 
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -29,7 +33,7 @@ pub enum BackupError {
     Exists(String),
     /// The folder cannot be written, or the disk is full.
     #[error("the backup cannot be written: {0}")]
-    Write(std::io::Error),
+    Write(io::Error),
     /// The copy was written and reads back differently.
     #[error("the backup reads back differently than it was written; the disk may be failing")]
     Unverified,
@@ -49,20 +53,32 @@ pub(crate) fn copy(db: &Database, path: &Path) -> Result<u64, BackupError> {
     written
 }
 
-/// Takes the name; a backup never overwrites anything. What is said in workspaces is nobody else's on this
-/// machine.
+/// Takes the name; a backup never overwrites anything.
 fn claim(path: &Path) -> Result<(), BackupError> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match new_private(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(BackupError::Exists(path.display().to_string()))
         }
         Err(error) => Err(BackupError::Write(error)),
     }
+}
+
+/// Sweeps away what an attempt that was cut off left, if there was one.
+pub(crate) fn remove_half(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A file that was not there before. What is said in workspaces is nobody else's on this machine.
+pub(crate) fn new_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn write_and_verify(db: &Database, path: &Path) -> Result<u64, BackupError> {
@@ -75,7 +91,7 @@ fn write_and_verify(db: &Database, path: &Path) -> Result<u64, BackupError> {
     }
     let copy = builder.open(path).map_err(StoreError::from)?;
     let read = copy.begin_read().map_err(StoreError::from)?;
-    if !tables::all_tables!(is_same, &from, &read).into_iter().all(|same| same) || !is_copy(&read)? {
+    if !is_copy_of(&from, &read)? {
         return Err(BackupError::Unverified);
     }
     sync_folder_of(path).map_err(BackupError::Write)?;
@@ -125,6 +141,19 @@ fn is_same<K: Key + 'static, V: Value + 'static>(
     Ok(true)
 }
 
-fn is_copy(copy: &ReadTransaction) -> Result<bool, StoreError> {
-    Ok(copy.open_table(tables::META)?.get(COPY_KEY)?.is_some())
+/// Whether a store holds the same rows as another one and is marked as a copy.
+fn is_copy_of(from: &ReadTransaction, copy: &ReadTransaction) -> Result<bool, StoreError> {
+    let same = tables::all_tables!(is_same, from, copy).into_iter().all(|same| same);
+    Ok(same && copy.open_table(tables::META)?.get(COPY_KEY)?.is_some())
+}
+
+/// Whether the file is a copy of the store as it is now. It is only looked at, whatever it is.
+pub(crate) fn holds_the_same(db: &Database, path: &Path) -> bool {
+    let look = || -> Result<bool, StoreError> {
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(COPY_CACHE_BYTES);
+        is_copy_of(&db.begin_read()?, &builder.open_read_only(path)?.begin_read()?)
+    };
+    // redb takes some damage for impossible and panics.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(look)).is_ok_and(|looked| looked.unwrap_or(false))
 }

@@ -53,6 +53,7 @@ mod migrate;
 mod overlay;
 mod read;
 mod receipts;
+mod restore;
 mod rooms;
 mod rows;
 mod schema;
@@ -79,7 +80,8 @@ pub use read::{
     AgentRow, ChannelRow, EventRow, MemberRow, MessagePage, MessageRow, RoomRow, STOPPED_SESSIONS_SHOWN,
     SessionRow, SessionState, SyncView, ThreadRow, UnknownCursor, View, WorkspaceRow,
 };
+pub use restore::{RestoreError, put_in_place, refuse_own};
 pub use schema::SCHEMA_VERSION;
 pub use store::{Disk, Options, Store};
-pub use verify::{Findings, FoundWorkspace, put_in_place, verify};
+pub use verify::{Findings, FoundWorkspace, verify};
 pub use writer::{Listener, NotTaken};

@@ -1,8 +1,9 @@
 //! Bringing the store of an earlier program up to date.
 //!
-//! A copy is made first, under the store's name and its version (`store.redb.v1`); it is marked as a copy, so who opens
-//! it goes on without a fork. Then everything is changed in one transaction: a crash leaves the old store or the
-//! new one. What was signed is never touched, only what was made from it.
+//! A copy is made first, under the store's name and its version (`store.redb.v1`; where that is taken,
+//! `store.redb.v1.2`); it is marked as a copy, so who opens it goes on without a fork. Then everything is changed in one
+//! transaction: a crash leaves the old store or the new one. What was signed is never touched, only what was made from
+//! it.
 
 mod v1;
 
@@ -12,9 +13,9 @@ use muster_protocol::identity::NodeId;
 use redb::Database;
 
 use crate::{
-    StoreError, backup,
+    BackupError, StoreError, backup,
     error::OpenError,
-    schema::{self, SCHEMA_VERSION},
+    schema::{self, SCHEMA_VERSION, sync_folder_of},
 };
 
 /// Migrates the store in the file `path`, if it is of an earlier version.
@@ -26,12 +27,8 @@ pub(crate) fn up(db: &Database, path: &Path, node: NodeId) -> Result<(), OpenErr
         return Err(OpenError::OtherNode);
     }
     schema::make_tables(db)?; // a copy holds every table, those that the old program did not know as empty ones
-    let copy = copy_name(path, found);
-    if copy.try_exists().map_err(StoreError::File)? {
-        // An earlier attempt did not come to its end: what it was made from is still as it was.
-        std::fs::remove_file(&copy).map_err(StoreError::File)?;
-    }
-    backup::copy(db, &copy).map_err(|error| OpenError::NotMigrated { found, cause: Box::new(error) })?;
+    let copy = keep_copy(db, path, found)
+        .map_err(|error| OpenError::NotMigrated { found, cause: Box::new(error) })?;
     let txn = db.begin_write().map_err(StoreError::from)?;
     if found < 2 {
         v1::to_v2(&txn)?;
@@ -42,8 +39,28 @@ pub(crate) fn up(db: &Database, path: &Path, node: NodeId) -> Result<(), OpenErr
     Ok(())
 }
 
-fn copy_name(path: &Path, version: u32) -> PathBuf {
+/// Copies the store to a name that is free, and never touches an earlier copy. One that holds the same is enough, so
+/// that a migration that fails at every start does not fill the disk.
+fn keep_copy(db: &Database, path: &Path, version: u32) -> Result<PathBuf, BackupError> {
+    let name = named(path, &format!("v{version}"));
+    let mut copy = name.clone();
+    let mut number = 1;
+    while copy.try_exists().map_err(BackupError::Write)? {
+        if backup::holds_the_same(db, &copy) {
+            return Ok(copy);
+        }
+        number += 1;
+        copy = named(&name, &number.to_string());
+    }
+    let half = named(&name, "new");
+    backup::remove_half(&half).map_err(BackupError::Write)?;
+    backup::copy(db, &half)?;
+    std::fs::rename(&half, &copy).and_then(|()| sync_folder_of(&copy)).map_err(BackupError::Write)?;
+    Ok(copy)
+}
+
+fn named(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".v{version}"));
+    name.push(format!(".{ending}"));
     name.into()
 }

@@ -1,7 +1,8 @@
 //! Reading a store from end to end, to know before it is put in place whether it can be trusted.
 //!
 //! Nothing of the file changes: what redb writes while it repairs stays in memory. Every operation is decoded, its
-//! signature checked, and every log followed from its first operation to its head.
+//! signature checked, and every log followed from its first operation to its head. One bit of the file's head says which
+//! of the last two commits counts; nothing guards that one, so a store may be read as it was one commit before.
 
 use std::{collections::BTreeMap, fs::File, panic, path::Path};
 
@@ -11,7 +12,7 @@ use muster_protocol::{
     ids::{LogId, OpId, SpaceId},
     operation::Operation,
 };
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
 use crate::{
     StoreError,
@@ -19,7 +20,7 @@ use crate::{
     error::OpenError,
     overlay::Overlay,
     rows::{self, LogRow},
-    schema::{self, SCHEMA_VERSION, sync_folder_of},
+    schema::{self, SCHEMA_VERSION},
     tables,
 };
 
@@ -59,7 +60,7 @@ pub struct FoundWorkspace {
     pub operations: u64,
 }
 
-/// Reads the whole store in a file.
+/// Reads the whole store in a file; of one of an earlier schema, its checksums and its owner.
 ///
 /// # Errors
 /// What [`crate::Store::open`] would say, and [`StoreError::Damaged`] where something is not as it was signed.
@@ -83,6 +84,7 @@ fn read(path: &Path) -> Result<Findings, OpenError> {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(VERIFY_CACHE_BYTES);
     let overlay = Overlay::new(file).map_err(StoreError::File)?;
+    // One that was not closed is repaired here, as when a node starts on it. What does not fit after that is damage.
     let mut db = builder.create_with_backend(overlay).map_err(StoreError::from)?;
     if !db.check_integrity().map_err(StoreError::from)? {
         return Err(damaged("its checksums do not fit what it holds"));
@@ -181,37 +183,4 @@ fn read_control(txn: &ReadTransaction, number: u32) -> Result<ControlState, Stor
         }
     }
     state.ok_or(StoreError::Damaged("a space without its genesis"))
-}
-
-/// Puts a copy of a verified store at `path`, whole or not at all: marked as a copy, under a name that nobody opens
-/// until it is on disk. What stood there goes on under the name `replaced`, if that is given.
-pub fn put_in_place(from: &Path, path: &Path, replaced: Option<&Path>) -> Result<(), StoreError> {
-    let mut half = path.as_os_str().to_owned();
-    half.push(".restoring");
-    let half = Path::new(&half);
-    if half.exists() {
-        std::fs::remove_file(half)?; // of an attempt that was cut off
-    }
-    std::fs::copy(from, half)?;
-    {
-        let mut private = std::fs::metadata(half)?.permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut private, 0o600);
-        std::fs::set_permissions(half, private)?;
-    }
-    {
-        let db = Database::builder().set_cache_size(VERIFY_CACHE_BYTES).open(half)?;
-        schema::mark_copy(&db)?;
-    }
-    // What stands there now is read once more, not what it was copied from.
-    if verify(half).is_err() {
-        return Err(StoreError::Damaged("the copy reads back differently than the backup"));
-    }
-    File::open(half)?.sync_all()?;
-    if let Some(replaced) = replaced {
-        // A second name for it, so that at every moment there is a store in place.
-        std::fs::hard_link(path, replaced)?;
-    }
-    std::fs::rename(half, path)?;
-    sync_folder_of(path)?;
-    Ok(())
 }

@@ -3,10 +3,17 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::mpsc};
 
 use muster_protocol::control::Role;
-use muster_storage::{Disk, put_in_place, verify};
+use muster_storage::{
+    Batch, Disk,
+    crash::{CrashDisk, Fault},
+    put_in_place, verify,
+};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use redb::StorageBackend;
 use support::{Node, link::exchange};
 
 fn open(path: &Path, seed: u8, fresh: u8) -> Node {
@@ -77,6 +84,67 @@ fn a_part_of_a_store_or_something_else_is_no_store() {
         assert_eq!(fs::read(&other).unwrap(), part);
     }
     assert!(verify(&folder.path().join("nowhere")).is_err());
+}
+
+/// What stands on a disk after a crash, in a file.
+fn write_out(disk: &CrashDisk, file: &Path) {
+    let mut bytes = vec![0; usize::try_from(disk.len().unwrap()).unwrap()];
+    disk.read(0, &mut bytes).unwrap();
+    fs::write(file, bytes).unwrap();
+}
+
+/// A node that talks until its disk fails after so many calls. What it left, and how much of its log was acknowledged.
+fn cut_off(dice: &mut ChaCha8Rng) -> (CrashDisk, u64) {
+    let disk = CrashDisk::new();
+    let bob = Node::open(Disk::Backend(Box::new(disk.clone())), 2, 2).unwrap();
+    let space = bob.found();
+    let tester = bob.session(space, "tester", "builders");
+    disk.fail_after(dice.random_range(0..150), Fault::Output);
+    for number in 0.. {
+        let text = "x".repeat(dice.random_range(1..9000));
+        let envelope = bob.envelope(space, &tester, "thread_one", &format!("b{number}"), &text);
+        let json = envelope.to_json().unwrap();
+        let (reply, replied) = mpsc::channel();
+        let work = move |batch: &mut Batch<'_>| batch.send(space, None, &envelope, json);
+        let taken = bob.store.write(bob.tick(), work, move |_| reply.send(()).unwrap());
+        if taken.is_err() || replied.recv().is_err() {
+            // Killed as by `kill -9`, or without power.
+            if dice.random() {
+                disk.kill()
+            } else {
+                disk.power_cut(|| dice.next_u64())
+            }
+            return (disk.image(), number);
+        }
+    }
+    unreachable!("the disk fails at last")
+}
+
+#[test]
+fn what_a_crash_left_is_sound_and_still_whatever_is_damaged_in_it_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("left.redb");
+    let mut dice = ChaCha8Rng::seed_from_u64(1);
+    let mut found = 0;
+    for _ in 0..100 {
+        let (left, said) = cut_off(&mut dice);
+        write_out(&left, &file);
+        let (whole, bytes) = (verify(&file).unwrap(), fs::read(&file).unwrap());
+        assert!(whole.heights.values().sum::<u64>() >= said, "of {said} messages {whole:?} is left");
+        let bob = Node::open(Disk::Backend(Box::new(left)), 2, 2).unwrap();
+        assert_eq!(whole.workspaces.len(), bob.view().workspaces().unwrap().len());
+        let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        for _ in 0..5 {
+            let mut damaged = bytes.clone();
+            damaged[used[dice.random_range(0..used.len())]] ^= 1 << dice.random_range(0..8);
+            fs::write(&file, damaged).unwrap();
+            match verify(&file) {
+                Ok(read) => assert_eq!(read, whole, "a flip is read as something else"),
+                Err(_) => found += 1,
+            }
+        }
+    }
+    assert!(found > 10, "only {found} were found");
 }
 
 #[test]

@@ -92,20 +92,60 @@ fn a_copy_is_made_first_and_opens_as_another_life() {
     assert_eq!(messages(&copy, "thread_release", &all), ["m1", "m2"]);
 }
 
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("store.")).collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn a_migration_that_was_interrupted_begins_again_and_one_that_is_done_is_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
     fixture(folder.path());
-    fs::write(folder.path().join("store.redb.v1"), "half a copy").unwrap();
+    fs::write(folder.path().join("store.redb.v1.new"), "half a copy").unwrap();
     let id = open(folder.path(), "store.redb", node()).unwrap().id();
-    let copy = fs::metadata(folder.path().join("store.redb.v1")).unwrap();
-    assert!(copy.len() > 1_000);
+    assert_eq!(names(folder.path()), ["store.redb", "store.redb.v1"]);
+    let copy = fs::read(folder.path().join("store.redb.v1")).unwrap();
     assert_eq!(open(folder.path(), "store.redb", node()).unwrap().id(), id);
     assert_eq!(SCHEMA_VERSION, 2, "a new version needs a fixture of the one before");
-    assert_eq!(
-        fs::metadata(folder.path().join("store.redb.v1")).unwrap().modified().unwrap(),
-        copy.modified().unwrap()
-    );
+    assert!(fs::read(folder.path().join("store.redb.v1")).unwrap() == copy);
+
+    // A copy that was made before the power went is enough, and stays the only one.
+    fixture(folder.path());
+    open(folder.path(), "store.redb", node()).unwrap();
+    assert_eq!(names(folder.path()), ["store.redb", "store.redb.v1"]);
+    assert!(fs::read(folder.path().join("store.redb.v1")).unwrap() == copy);
+}
+
+#[test]
+fn a_copy_of_something_else_stays_and_the_next_one_gets_a_name_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["store.redb.v1", "store.redb.v1.2"].map(|name| folder.path().join(name));
+    fixture(folder.path());
+    drop(open(folder.path(), "store.redb", node()).unwrap());
+    let other_store = {
+        let db = redb::Database::open(&first).unwrap();
+        let txn = db.begin_write().unwrap();
+        let agents = redb::TableDefinition::<&[u8; 20], &[u8]>::new("agents");
+        txn.open_table(agents).unwrap().retain(|_, _| false).unwrap();
+        txn.commit().unwrap();
+        drop(db);
+        fs::read(&first).unwrap()
+    };
+    let all = MessagePage { limit: 100, ..MessagePage::default() };
+    for other in [other_store, b"precious".to_vec(), Vec::new()] {
+        fs::write(&first, &other).unwrap();
+        fixture(folder.path()); // an old backup takes the place of the store
+        drop(open(folder.path(), "store.redb", node()).unwrap());
+        assert!(fs::read(&first).unwrap() == other, "an earlier copy was touched");
+        assert_eq!(names(folder.path()), ["store.redb", "store.redb.v1", "store.redb.v1.2"]);
+        let copy = open(folder.path(), "store.redb.v1.2", node()).unwrap();
+        assert_eq!(messages(&copy, "thread_release", &all), ["m1", "m2"]);
+        drop(copy);
+        fs::remove_file(&second).unwrap();
+        fs::remove_file(folder.path().join("store.redb.v1.2.v1")).unwrap(); // of the copy that was opened
+    }
 }
 
 #[test]

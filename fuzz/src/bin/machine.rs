@@ -96,7 +96,11 @@ impl End {
                     self.take(Input::Stored(report));
                     self.committed(&commit);
                 }
-                Output::Fork(proof) => self.node.freeze(&proof),
+                Output::Fork(proof) => {
+                    if let Some(space) = self.node.freeze(&proof) {
+                        self.take(Input::Committed { space, heights: &[], control: true });
+                    }
+                }
                 _ => {}
             }
         }
@@ -142,8 +146,8 @@ impl End {
     /// A digest that is equal or differs, of the workspace's or the pair space, by gossip or on the link.
     fn compare(&mut self, how: u8) {
         let space = self.space(how & step::PAIR != 0);
-        let height = if how & step::PAIR != 0 { WORLD.pair.height() } else { self.control().height() };
-        let mut told = digest(height, &self.node.held(space).expect("a map can be read"));
+        let control = if how & step::PAIR != 0 { &WORLD.pair } else { self.control() };
+        let mut told = digest(control, &self.node.held(space).expect("a map can be read"));
         told[0] ^= how & step::DIFFERENT;
         match how & step::GOSSIP {
             0 => self.hear(&Frame::Digest(space, Bytes32(told)).encode()),

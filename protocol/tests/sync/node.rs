@@ -309,7 +309,7 @@ impl Node {
             let mut state = ControlState::clone(&held.control);
             for op in ops {
                 let seq = op.header().seq;
-                if let Some(known) = held.entries.get(seq as usize - 1) {
+                if let Some(known) = (seq as usize).checked_sub(1).and_then(|at| held.entries.get(at)) {
                     match ForkProof::compare(&Operation::decode(known).unwrap(), op) {
                         Compared::Same => report.control_same = report.control_same.max(seq),
                         Compared::Elsewhere => report.control_elsewhere = true,
