@@ -167,3 +167,20 @@ async fn interrupted_from_the_keyboard_it_ends_as_cleanly() {
     assert_eq!(status.code(), Some(0));
     assert!(!place.folder().join("run.json").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_store_was_damaged_says_what_helps() {
+    let place = Place::new("ada");
+    place.up().await.kill().await;
+    let store = place.folder().join("store.redb");
+    let mut bytes = std::fs::read(&store).unwrap();
+    // What each page says it is, but for the first one, which says how the file is made.
+    for page in bytes.chunks_mut(4096).skip(1).filter(|page| page.iter().any(|byte| *byte != 0)) {
+        page[2..4].fill(0xff);
+    }
+    std::fs::write(&store, bytes).unwrap();
+    let output = place.command(place.up_words()).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("muster restore FILE") && said.contains("is damaged"), "{said}");
+}

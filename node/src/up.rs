@@ -18,6 +18,7 @@ use crate::{
 /// Runs the node of a data folder until SIGTERM, SIGINT or a failure of its store.
 pub fn run(settings: Settings, folder: DataFolder, output: Output) -> anyhow::Result<ExitCode> {
     start_log(&settings);
+    explain_damage();
     refuse_few_files()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -45,6 +46,21 @@ fn refuse_few_files() -> anyhow::Result<()> {
         )),
         _ => Ok(()),
     }
+}
+
+/// redb takes some damage of its file for impossible and panics, also while it cleans up after that, which ends the
+/// process on the spot. Then these are the last words there are.
+fn explain_damage() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        if panic.location().is_some_and(|at| at.file().contains("/redb-")) {
+            tracing::error!(
+                "the store holds bytes that were never written there, as after a failing disk; restore a backup with \
+                 `muster restore FILE`"
+            );
+        }
+    }));
 }
 
 /// Libraries that warn of what peers do: of each message, stream or connection that is wrong. Any stranger
