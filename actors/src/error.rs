@@ -132,7 +132,10 @@ pub enum InviteError {
     #[error("the workspace knows no such invite")]
     UnknownInvite,
     /// Only admins invite.
-    #[error("only an owner or admin may do this; this node is {}", role_name(*role))]
+    #[error(
+        "only an owner or admin may do this, and only the owner makes admins; this node is {}",
+        role_name(*role)
+    )]
     NotAllowed {
         /// This node's role.
         role: Option<Role>,

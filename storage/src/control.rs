@@ -429,7 +429,8 @@ impl Batch<'_> {
         }
         match Role::from_code(invite.role) {
             Some(Role::Guest | Role::Member) => {}
-            Some(Role::Admin) if control.role(by) >= Some(Role::Admin) => {}
+            // Only the owner makes admins, with a ticket as little as otherwise.
+            Some(Role::Admin) if control.role(by) == Some(Role::Owner) => {}
             _ => return Err(AdminRefusal::NotAllowed),
         }
         Ok(InviteCreated { by, ..invite })

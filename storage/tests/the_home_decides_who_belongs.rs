@@ -207,8 +207,12 @@ fn an_invite_has_limits_and_its_maker_in_it() {
     }
     let owner = InviteCreated { role: Role::Owner.code(), ..invite(&home, 60) };
     assert_eq!(home.decide(space, Entry::InviteCreated(owner)), Err(AdminRefusal::NotAllowed));
+    // An admin makes no admins, with a ticket as little as otherwise.
+    let (by, more) =
+        (admin.identity.node(), InviteCreated { role: Role::Admin.code(), ..invite(&admin, 60) });
+    let asked = home.write(move |batch| batch.administer(space, by, Entry::InviteCreated(more), Vec::new()));
+    assert_eq!(asked, Err(AdminRefusal::NotAllowed));
     // Whoever it names: the admin who asks is who signs the ticket.
-    let by = admin.identity.node();
     let entry = Entry::InviteCreated(invite(&home, 61));
     home.write(move |batch| batch.administer(space, by, entry, Vec::new())).unwrap();
     assert_eq!(home.store.control(space).unwrap().invite(&[61; 16]).unwrap().by, by);
