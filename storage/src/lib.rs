@@ -46,6 +46,7 @@ mod channels;
 mod control;
 pub mod crash;
 mod error;
+mod home;
 mod inbox;
 mod local;
 mod messages;
@@ -71,8 +72,8 @@ pub use blobs::{BlobId, Blobs, NewBlob};
 pub use changes::{
     Changes, DeliveryChange, MessageChange, Outcome, PresenceChange, RejectedChange, SpaceChange,
 };
-pub use control::clean_name;
 pub use error::{OpenError, StoreError};
+pub use home::clean_name;
 pub use inbox::{HandedOver, ProgramFailure};
 pub use local::{NewSession, NotStarted};
 pub use messages::SendOutcome;

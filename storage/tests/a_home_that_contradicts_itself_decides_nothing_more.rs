@@ -27,7 +27,7 @@ fn two_histories() -> (SpaceId, [Node; 2], Node, Node) {
     bob.learn_control(&ada, space);
     let before = Node::again(1, 50);
     before.learn(&ada, space);
-    (0..9).for_each(|_| drop(before.fresh())); // its tickets are others than ada's
+    (0..9).for_each(|_| _ = before.fresh()); // its tickets are others than ada's
     ada.decide(space, set(&eve, Role::Guest)).unwrap();
     bob.learn_control(&ada, space);
     before.decide(space, set(&bob, Role::Admin)).unwrap();

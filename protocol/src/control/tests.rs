@@ -1,9 +1,10 @@
 use super::*;
 use crate::{
+    cbor::{Bytes, Bytes16},
     clock::Hlc,
     identity::Identity,
-    ids::StreamId,
-    operation::{Draft, Place},
+    ids::{StreamId, WorkspaceId},
+    operation::{Draft, Kind, Place},
 };
 
 const CREATED_MS: u64 = 1_700_000_000_000;

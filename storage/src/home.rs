@@ -1,0 +1,324 @@
+//! What this node decides as the home of a workspace, and what it answers to those who ask.
+
+use std::sync::Arc;
+
+use muster_protocol::{
+    ask::{AdminRefusal, Answer, Moved, Question, SignedQuestion},
+    cbor::Bytes,
+    control::{
+        ControlState, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved,
+        Role, RoleSet,
+    },
+    identity::NodeId,
+    ids::{LogId, OpId, SpaceId, StreamId},
+    limits,
+    mutants::{self, Mutant},
+    operation::{Draft, Operation, Place},
+    ticket::{self, JoinRefusal, Ticket},
+};
+use redb::ReadableTable;
+
+use crate::{StoreError, append::capped, batch::Batch, control::Taken, rows, schema, tables};
+
+impl Batch<'_> {
+    /// Founds a workspace: this node is its owner and its home.
+    pub fn found(&mut self, genesis: &Genesis) -> Result<SpaceId, StoreError> {
+        let (kind, body) = Entry::Genesis(genesis.clone()).encode();
+        let now_ms = self.now_ms();
+        let place = Place {
+            space: genesis.space(),
+            incarnation: 0,
+            seq: 1,
+            prev: OpId::NONE,
+            hlc: self.memory.clock.tick(now_ms),
+            control_height: 0,
+        };
+        let draft = Draft { kind, stream: StreamId::SPACE, body };
+        let op = Operation::sign(&self.memory.identity, place, draft);
+        let space = self.begin_space(&op)?;
+        space.ok_or(StoreError::Damaged("a workspace was founded twice, or for another node"))
+    }
+
+    /// Decides: appends an entry to the control log of a workspace whose home this node is.
+    fn decide(&mut self, control: &ControlState, entry: &Entry) -> Result<u64, StoreError> {
+        let (kind, body) = entry.encode();
+        let now_ms = self.now_ms();
+        let place = Place {
+            space: control.space(),
+            incarnation: 0,
+            seq: control.height() + 1,
+            prev: control.head(),
+            hlc: self.memory.clock.tick(now_ms),
+            control_height: control.height(),
+        };
+        let op = Operation::sign(&self.memory.identity, place, Draft { kind, stream: StreamId::SPACE, body });
+        match self.take_entry(control.space(), &op)? {
+            Taken::Grew => Ok(op.header().seq),
+            _ => Err(StoreError::Damaged("what the home decides does not continue its control log")),
+        }
+    }
+
+    /// A member holds no more of a control log than this node. A home whose store is a copy decides again
+    /// once every member said so: what it decided after the copy was made, and forgot, some member may hold.
+    /// Heard also by who is not the home: it may have forgotten that it is.
+    pub fn hear_control(&mut self, space: SpaceId, member: NodeId) -> Result<(), StoreError> {
+        let me = self.me();
+        let Some(control) = self.memory.controls.get(&space).cloned() else { return Ok(()) };
+        let Some(heard) = self.memory.unsettled.get_mut(&space) else { return Ok(()) };
+        heard.insert(member);
+        if control.members().all(|(node, _, _)| node == me || heard.contains(&node)) {
+            self.settle(space)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody holds more of this control log than this node: it may decide. Said by all members, or by the owner
+    /// when some of them are gone for good.
+    pub fn settle(&mut self, space: SpaceId) -> Result<(), StoreError> {
+        self.memory.unsettled.remove(&space);
+        self.meta.remove(schema::unsettled_key(space).as_str())?;
+        Ok(())
+    }
+
+    /// The control state of a workspace whose home this node is.
+    fn at_home(&self, space: SpaceId) -> Option<Arc<ControlState>> {
+        let was = |control: &ControlState| {
+            mutants::is(Mutant::FormerHome) && control.genesis().founder == self.me()
+        };
+        let control = self.memory.controls.get(&space);
+        control.filter(|control| control.home() == self.me() || was(control)).cloned()
+    }
+
+    /// Lets a node in, at the home (see [`ticket::redeem`]). Answers with the encoded genesis.
+    pub fn let_in(
+        &mut self,
+        ticket: &Ticket,
+        node: NodeId,
+        name: &str,
+        evidence: Vec<u8>,
+    ) -> Result<Result<Vec<u8>, JoinRefusal>, StoreError> {
+        let Some(control) = self.at_home(ticket.space) else { return Ok(Err(JoinRefusal::Unknown)) };
+        let role = match ticket::redeem(&control, ticket, node, self.now_ms()) {
+            Ok(role) => role,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if control.role(node).is_none() {
+            if control.forked().is_some() {
+                return Ok(Err(JoinRefusal::Forked));
+            }
+            if self.memory.unsettled.contains_key(&ticket.space) {
+                return Ok(Err(JoinRefusal::Unsettled));
+            }
+            let added = MemberAdded {
+                node,
+                name: clean_name(name),
+                role: role.code(),
+                invite: ticket.invite,
+                evidence: Bytes(evidence),
+            };
+            self.decide(&control, &Entry::MemberAdded(added))?;
+        }
+        let number = self.space_number(ticket.space)?;
+        let genesis = self.control.get(&tables::control_key(number, 1))?;
+        let genesis = genesis.ok_or(StoreError::Damaged("a space without its genesis"))?;
+        Ok(Ok(genesis.value().to_vec()))
+    }
+
+    /// Does what an admin asks, at the home. `by` is the admin; `evidence` their signed request, or empty
+    /// when the home itself decides. The entry comes without evidence and, about a member, without cut-offs.
+    pub fn administer(
+        &mut self,
+        space: SpaceId,
+        by: NodeId,
+        entry: Entry,
+        evidence: Vec<u8>,
+    ) -> Result<Result<u64, AdminRefusal>, StoreError> {
+        let Some(control) = self.at_home(space) else { return Ok(Err(AdminRefusal::Unknown)) };
+        let Some(role) = control.role(by) else { return Ok(Err(AdminRefusal::Unknown)) };
+        if !role.administers() {
+            return Ok(Err(AdminRefusal::NotAllowed));
+        }
+        if control.forked().is_some() {
+            return Ok(Err(AdminRefusal::Forked));
+        }
+        if self.memory.unsettled.contains_key(&space) {
+            return Ok(Err(AdminRefusal::Unsettled));
+        }
+        let evidence = Bytes(evidence);
+        let entry = match entry {
+            Entry::InviteCreated(invite) => match self.checked_invite(&control, invite, by) {
+                Ok(invite) => Entry::InviteCreated(InviteCreated { evidence, ..invite }),
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+            Entry::InviteRevoked(InviteRevoked { invite, .. }) => {
+                if control.invite(&invite.0).is_none() {
+                    return Ok(Err(AdminRefusal::NoSuchThing));
+                }
+                Entry::InviteRevoked(InviteRevoked { invite, evidence })
+            }
+            Entry::MemberRemoved(MemberRemoved { node, .. }) => {
+                if let Err(refusal) = below(&control, node, role) {
+                    return Ok(Err(refusal));
+                }
+                let cut_offs = self.cut_offs(&control, node)?;
+                Entry::MemberRemoved(MemberRemoved { node, cut_offs, evidence })
+            }
+            Entry::RoleSet(RoleSet { node, role: code, .. }) => {
+                let next = match checked_role(&control, node, code, role) {
+                    Ok(next) => next,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                if control.role(node) == Some(next) {
+                    // Asked again after a lost answer: it holds already, and the log does not grow.
+                    return Ok(Ok(control.height()));
+                }
+                let cut_offs = self.cut_offs(&control, node)?;
+                Entry::RoleSet(RoleSet { node, role: next.code(), cut_offs, evidence })
+            }
+            Entry::HomeMoved(HomeMoved { node, .. }) => {
+                if node == control.home() {
+                    return Ok(Ok(control.height())); // asked again after a lost answer
+                }
+                if let Err(refusal) = checked_home(&control, node, role) {
+                    return Ok(Err(refusal));
+                }
+                Entry::HomeMoved(HomeMoved { node, evidence })
+            }
+            Entry::Genesis(_) | Entry::MemberAdded(_) => return Ok(Err(AdminRefusal::NotAllowed)),
+        };
+        Ok(Ok(self.decide(&control, &entry)?))
+    }
+
+    fn checked_invite(
+        &self,
+        control: &ControlState,
+        invite: InviteCreated,
+        by: NodeId,
+    ) -> Result<InviteCreated, AdminRefusal> {
+        let now_ms = self.now_ms();
+        let open = control
+            .invites()
+            .filter(|(_, state)| !state.revoked && state.not_after_ms > now_ms && state.uses < state.uses_max)
+            .count();
+        let lives_ms = invite.not_after_ms.saturating_sub(now_ms);
+        let fits = (1..=limits::INVITE_USES_MAX).contains(&invite.uses_max)
+            && (1..=limits::INVITE_SECONDS_MAX * 1000).contains(&lives_ms)
+            && open < limits::INVITES_MAX
+            && control.invite(&invite.invite.0).is_none();
+        if !fits {
+            return Err(AdminRefusal::Limit);
+        }
+        match Role::from_code(invite.role) {
+            Some(Role::Guest | Role::Member) => {}
+            // Only the owner makes admins, with a ticket as little as otherwise.
+            Some(Role::Admin) if control.role(by) == Some(Role::Owner) => {}
+            _ => return Err(AdminRefusal::NotAllowed),
+        }
+        Ok(InviteCreated { by, ..invite })
+    }
+
+    /// What of a node's logs has arrived here: no more of them will count.
+    fn cut_offs(&mut self, control: &ControlState, node: NodeId) -> Result<Vec<(u64, u64)>, StoreError> {
+        let mut cut_offs = Vec::new();
+        for (incarnation, row) in self.logs_of(control.space(), node)? {
+            let log = LogId { space: control.space(), author: node, incarnation };
+            cut_offs.push((incarnation, capped(&row, &log, control)));
+        }
+        // The longest come first; those beyond the limit count as unseen.
+        cut_offs.sort_by_key(|(_, seq)| std::cmp::Reverse(*seq));
+        cut_offs.truncate(limits::CUTOFFS_MAX);
+        Ok(cut_offs)
+    }
+
+    /// Does what a signed question asks of this node as a home.
+    pub fn answer(&mut self, question: &SignedQuestion) -> Result<Answer, StoreError> {
+        Ok(match &question.question {
+            Question::Join(request) => {
+                let Ok(signed) = ticket::SignedTicket::decode(&request.ticket.0) else {
+                    return Ok(Answer::NotJoined(JoinRefusal::BadRequest));
+                };
+                let ticket = signed.ticket();
+                let holds_a_ticket = |control: &ControlState| {
+                    control.invite(&ticket.invite.0).is_some_and(|invite| invite.by == ticket.issuer)
+                };
+                if let Some(moved) = self.moved(ticket.space, holds_a_ticket)? {
+                    return Ok(Answer::Moved(moved));
+                }
+                match self.let_in(ticket, request.node, &request.name, question.evidence.clone())? {
+                    Ok(genesis) => Answer::Joined(genesis),
+                    Err(refusal) => Answer::NotJoined(refusal),
+                }
+            }
+            Question::Admin(request) => {
+                let is_member = |control: &ControlState| control.role(request.node).is_some();
+                if let Some(moved) = self.moved(request.space, is_member)? {
+                    return Ok(Answer::Moved(moved));
+                }
+                match Entry::decode(request.kind, &request.body.0) {
+                    Ok(entry) => {
+                        match self.administer(
+                            request.space,
+                            request.node,
+                            entry,
+                            question.evidence.clone(),
+                        )? {
+                            Ok(height) => Answer::Decided(height),
+                            Err(refusal) => Answer::NotDecided(refusal),
+                        }
+                    }
+                    Err(_) => Answer::NotDecided(AdminRefusal::NotAllowed),
+                }
+            }
+        })
+    }
+
+    /// Where to ask instead, of a workspace whose home is another node. Told to whom `concerns` holds for: where
+    /// a node is, is nobody else's business.
+    fn moved(
+        &self,
+        space: SpaceId,
+        concerns: impl FnOnce(&ControlState) -> bool,
+    ) -> Result<Option<Moved>, StoreError> {
+        let Some(control) = self.memory.controls.get(&space) else { return Ok(None) };
+        let home = control.home();
+        if self.at_home(space).is_some() || !concerns(control) {
+            return Ok(None);
+        }
+        let known = self.addresses.get(home.as_bytes())?;
+        let addresses = known.map_or(Ok(Vec::new()), |row| rows::read(row.value()))?;
+        Ok(Some(Moved { home, addresses }))
+    }
+}
+
+/// Whether `by` may move the home to `node`: only the owner may, and only to somebody trusted with administration.
+fn checked_home(control: &ControlState, node: NodeId, by: Role) -> Result<(), AdminRefusal> {
+    match control.role(node) {
+        _ if by < Role::Owner => Err(AdminRefusal::NotAllowed),
+        None => Err(AdminRefusal::NoSuchThing),
+        Some(role) if !role.administers() => Err(AdminRefusal::NotAnAdmin),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Nobody decides about somebody of their own or a higher role, so nobody about themselves either; and nobody about
+/// the home.
+fn below(control: &ControlState, node: NodeId, by: Role) -> Result<(), AdminRefusal> {
+    match control.role(node) {
+        None => Err(AdminRefusal::NoSuchThing),
+        Some(theirs) if theirs >= by => Err(AdminRefusal::NotAllowed),
+        Some(_) if node == control.home() => Err(AdminRefusal::IsHome),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The role that `by` may give to `node`: one below their own, so that only the owner makes or unmakes
+/// admins and nobody makes owners.
+fn checked_role(control: &ControlState, node: NodeId, code: u8, by: Role) -> Result<Role, AdminRefusal> {
+    below(control, node, by)?;
+    Role::from_code(code).filter(|next| *next < by).ok_or(AdminRefusal::NotAllowed)
+}
+
+/// A name as it is kept: trimmed, without control characters, of bounded length.
+pub fn clean_name(name: &str) -> String {
+    name.trim().chars().filter(|c| !c.is_control()).take(limits::NAME_CHARS_MAX).collect()
+}
