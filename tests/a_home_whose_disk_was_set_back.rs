@@ -38,7 +38,12 @@ impl Three {
         let mut ada = Home::new("ada").await;
         let bob = Home::new("bob").await;
         let workspace = workspace(&ada.node, &[&bob.node]).await;
-        ada.node.kill_now().await;
+        // What bob says comes after where bob is, without which ada would have to wait for bob to call.
+        let asker = bob.node.api.session(&workspace, "asker", CHANNEL).await;
+        let said = bob.node.api.say(&workspace, &asker, "thread_before", "here").await;
+        ada.node.api.until_thread_holds(&workspace, CHANNEL, "thread_before", &[said]).await;
+        ada.node.signal("TERM").await;
+        ada.node.ended().await;
         let before = std::fs::read(ada.place.folder().join("store.redb")).unwrap();
         ada.start().await;
         let eve = Place::new("eve");
@@ -90,7 +95,7 @@ async fn a_home_that_decides_alone_on_an_old_disk_is_found_out_and_decides_no_mo
     let refused = dave.node.api.join(&ticket).await.expect(409);
     assert_eq!(refused["code"], "home_forked", "{refused}");
     // Talk goes on.
-    let asker = bob.node.api.session(&workspace, "asker", CHANNEL).await;
-    let said = bob.node.api.say(&workspace, &asker, "thread_after", "and yet").await;
+    let talker = bob.node.api.session(&workspace, "talker", CHANNEL).await;
+    let said = bob.node.api.say(&workspace, &talker, "thread_after", "and yet").await;
     ada.node.api.until_thread_holds(&workspace, CHANNEL, "thread_after", &[said]).await;
 }

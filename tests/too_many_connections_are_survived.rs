@@ -65,7 +65,8 @@ async fn over_tcp_those_who_have_a_connection_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_too_few_files_it_says_so_and_does_not_start() {
-    for files in [4, 8, 16, 31] {
+    // With fewer than eight the system may not even load the program.
+    for files in [8, 16, 31] {
         let place = Place::new("ada").with_open_files(files);
         assert!(place.try_up().await.is_none());
         let error = place.last_words();
