@@ -46,10 +46,18 @@ pub(super) async fn workspace(
 }
 
 fn workspace_table(answer: &Value) -> String {
-    let columns = ["id", "name", "role", "members", "created_at"];
-    let rows = items(answer, "workspaces").iter().map(|one| columns.map(|name| field(one, name)).to_vec());
+    let rows = items(answer, "workspaces").iter().map(|one| {
+        let decided = if one["home_forked"] == true {
+            "nobody: muster explain home_forked".to_owned()
+        } else {
+            field(one, "home_peer_id")
+        };
+        let [id, name, role, members, created] =
+            ["id", "name", "role", "members", "created_at"].map(|name| field(one, name));
+        vec![id, name, role, members, created, decided]
+    });
     table(
-        &["id", "name", "role", "members", "created"],
+        &["id", "name", "role", "members", "created", "decided by"],
         rows.collect(),
         "no workspaces yet: found one with `muster workspace create NAME`, or join one with `muster join TICKET`",
     )
