@@ -273,6 +273,18 @@ mod tests {
         let jumped: i64 =
             strikes.iter().map(|(_, s)| if let Strike::Jump(_, by) = s { *by } else { 0 }).sum();
         assert_eq!(jumped, 0);
+        // Partitions 50035: three jumps of one machine added up to more than is waited for in the end.
+        let mut ahead = [0; 5];
+        for (at, strike) in &strikes {
+            if let Strike::Jump(machine, by) = strike {
+                ahead[*machine] += by;
+                assert!(
+                    ahead[*machine].abs() <= 60_000,
+                    "machine {machine} is {} off at {at}",
+                    ahead[*machine]
+                );
+            }
+        }
         assert_eq!(count(|s| matches!(s, Strike::Slow(_, 0))), count(|s| matches!(s, Strike::Slow(_, 1..))));
         assert_eq!(count(|s| matches!(s, Strike::Copy(_))), count(|s| matches!(s, Strike::Return(_))));
         assert_eq!(count(|s| matches!(s, Strike::Clog(..))), count(|s| matches!(s, Strike::Unclog(..))));
