@@ -77,13 +77,15 @@ impl Node {
         control: &ControlState,
         entry: Entry,
     ) -> Result<Result<Moved, AdminRefusal>, Unavailable> {
-        let (space, me, home) = (control.space(), self.id(), control.home());
+        let (space, me) = (control.space(), self.id());
+        while self.context.decides_blindly(space) {
+            self.context.ports.clock.sleep(limits::FIRST_WORD_LOOK).await;
+        }
+        // What a member told meanwhile may be that the home is elsewhere.
+        let home = self.context.store.control(space).map_or(control.home(), |now| now.home());
         if home == me {
             if self.context.moves_out_of_sight(space, &entry) {
                 return Ok(Err(AdminRefusal::Away));
-            }
-            while self.context.decides_blindly(space) {
-                self.context.ports.clock.sleep(limits::FIRST_WORD_LOOK).await;
             }
             let decided = self.write(move |batch| batch.administer(space, me, entry, Vec::new())).await?;
             let addresses = self.context.ports.network.listen_addresses();
