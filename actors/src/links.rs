@@ -123,11 +123,12 @@ impl State {
         let me = self.context.identity.node();
         let now_ms = self.context.monotonic_ms();
         let (mut friends, mut topics) = (BTreeMap::new(), Vec::new());
+        let view = self.context.store.view()?;
         for space in self.context.store.spaces() {
             let Some(control) = self.context.store.control(space) else { continue };
             topics.push(Topic(topic(space)));
             // Who decides, and who let us in, is a friend also before we know that we were let in.
-            let welcomed_by = self.context.store.view()?.welcomed_by(space)?;
+            let welcomed_by = view.welcomed_by(space)?;
             let members =
                 control.members().map(|(node, _, _)| node).chain([control.home()]).chain(welcomed_by);
             for node in members.filter(|node| *node != me) {

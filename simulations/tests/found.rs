@@ -17,6 +17,12 @@ fn an_answer_given_after_a_restart_is_later_than_what_it_answers() {
     finds_nothing("crashes", 1);
 }
 
+/// An owner whose node waited for a member's word was told that it may not, when that word was that the home had moved.
+#[test]
+fn an_owner_who_waits_for_a_word_asks_where_the_home_is_by_then() {
+    finds_nothing("copies", 80067);
+}
+
 /// Two sides of a log that was cut off, or of one that forked again below a known fork, were taken for the same.
 #[test]
 fn a_fork_is_noticed_also_below_a_removal_and_below_another_fork() {

@@ -5,8 +5,8 @@
 //! what this node does meanwhile.
 #![no_main]
 
-// The store in memory of the protocol's own tests. A world of theirs needs more of it.
-#[allow(dead_code)]
+// The store in memory of the protocol's own tests.
+#[allow(dead_code, reason = "a world of theirs needs more of it")]
 #[path = "../../../protocol/tests/sync/node.rs"]
 mod node;
 

@@ -120,7 +120,7 @@ rows! {
     NOT_AN_ADMIN = CONFLICT "not_an_admin" "The home has to be an admin"
         "Who decides who belongs has to be trusted with that." try "muster member role PEER_ID admin";
     HOME_FORKED = CONFLICT "home_forked" "The workspace's home contradicted itself"
-        "It signed two different decisions at one height, as a node does whose disk was set back while it ran. Nobody can \
+        "It signed two different decisions at one height, as a node does whose disk was set back. Nobody can \
          say which counts, so nobody is let in or removed any more; what members say goes on. Found a new workspace for \
          those who should go on." try "muster workspace create NAME";
     TOO_LARGE = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large"

@@ -4,7 +4,7 @@
 use std::{collections::btree_map::Entry, sync::Arc};
 
 use super::{
-    COMPARE_PAUSE_MS, Machine, PULL_DELAY_MS, PULL_STALE_MS,
+    ANTI_ENTROPY_MS, COMPARE_PAUSE_MS, Machine, PULL_DELAY_MS, PULL_STALE_MS,
     shared::{Comparing, Pull, Shared},
 };
 use crate::{
@@ -170,11 +170,11 @@ impl Machine {
         let Some(control) = view.control(space)? else { return Ok(()) };
         let Some(known) = self.controls.get_mut(&space) else { return Ok(()) };
         let Some(comparing) = &mut known.comparing else { return Ok(()) };
-        if comparing.from > control.height() || control.forked().is_some() {
+        if comparing.from > control.height().min(known.peer) || control.forked().is_some() {
             known.comparing = None;
         } else if now_ms >= comparing.at_ms {
             let from = Height { author: control.home(), incarnation: 0, seq: comparing.from };
-            comparing.at_ms = now_ms + PULL_STALE_MS;
+            comparing.at_ms = now_ms + ANTI_ENTROPY_MS; // a peer that does not answer is asked no more often
             self.send(&Frame::Want(space, vec![from]));
         }
         Ok(())
