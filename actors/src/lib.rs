@@ -21,6 +21,7 @@ mod channel;
 mod compose;
 mod context;
 mod counters;
+mod deciding;
 mod direct_room;
 mod error;
 mod links;

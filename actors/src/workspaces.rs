@@ -36,6 +36,8 @@ pub(crate) enum WorkspacesMessage {
     Sweep,
     /// Another node asks.
     Question { from: NodeId, bytes: Vec<u8>, answer: oneshot::Sender<Vec<u8>> },
+    /// What another node asked, and could not be decided at once.
+    Decide { from: NodeId, question: Box<SignedQuestion>, answer: oneshot::Sender<Vec<u8>> },
     /// An answer was given.
     Answered { from: NodeId, answer: Answer },
 }
@@ -92,6 +94,9 @@ impl Actor for Workspaces {
             WorkspacesMessage::Sweep => state.sweep(),
             WorkspacesMessage::Question { from, bytes, answer } => {
                 state.question(&myself, from, &bytes, answer)
+            }
+            WorkspacesMessage::Decide { from, question, answer } => {
+                state.decide(&myself, from, *question, answer)
             }
             WorkspacesMessage::Answered { from, answer } => state.count(from, &answer),
         }
@@ -169,7 +174,7 @@ impl State {
         }
     }
 
-    /// Decides as a home, inside the writer's transaction. Dropping `answer` refuses.
+    /// Takes a question to this node as a home. Dropping `answer` refuses.
     fn question(
         &mut self,
         myself: &ActorRef<WorkspacesMessage>,
@@ -186,13 +191,17 @@ impl State {
             let _ = answer.send(Answer::NotJoined(JoinRefusal::TooOften).encode());
             return;
         }
-        if let Question::Admin(request) = &question.question
-            && let Ok(entry) = Entry::decode(request.kind, &request.body.0)
-            && self.context.moves_out_of_sight(request.space, &entry)
-        {
-            let _ = answer.send(Answer::NotDecided(AdminRefusal::Away).encode()); // to the owner, or to nobody's surprise
-            return;
-        }
+        self.decide(myself, from, question, answer);
+    }
+
+    /// Has a question decided inside the writer's transaction, once this node need not wait for a member's word.
+    fn decide(
+        &mut self,
+        myself: &ActorRef<WorkspacesMessage>,
+        from: NodeId,
+        question: SignedQuestion,
+        answer: oneshot::Sender<Vec<u8>>,
+    ) {
         let space = match &question.question {
             Question::Admin(request) => Some(request.space),
             Question::Join(request) => {
@@ -200,9 +209,16 @@ impl State {
             }
         };
         if space.is_some_and(|space| self.context.decides_blindly(space)) {
-            let bytes = bytes.to_vec();
-            let again = move || WorkspacesMessage::Question { from, bytes, answer };
+            let again = move || WorkspacesMessage::Decide { from, question: Box::new(question), answer };
             myself.send_after(limits::FIRST_WORD_LOOK, again);
+            return;
+        }
+        if let Question::Admin(request) = &question.question
+            && let Ok(entry) = Entry::decode(request.kind, &request.body.0)
+            && self.context.moves_out_of_sight(request.space, from, &entry)
+        {
+            // Whoever asked may be gone; then nobody needs the refusal.
+            let _ = answer.send(Answer::NotDecided(AdminRefusal::Away).encode());
             return;
         }
         let myself = myself.clone();

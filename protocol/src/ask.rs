@@ -170,10 +170,10 @@ impl AdminRefusal {
     }
 }
 
-/// Where to ask instead.
+/// A home, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
-pub struct Moved {
-    /// The home, as far as the node knows that was asked.
+pub struct HomeAt {
+    /// Which node.
     pub home: NodeId,
     /// Where it was last reachable: multiaddrs as text, at most [`limits::ADDRESSES_PER_NODE_MAX`].
     pub addresses: Vec<String>,
@@ -191,7 +191,7 @@ pub enum Answer {
     /// Not decided.
     NotDecided(AdminRefusal),
     /// Another node is the home now. The question has to be signed anew, as it names whom it asks.
-    Moved(Moved),
+    Moved(HomeAt),
 }
 
 impl Answer {
@@ -219,7 +219,7 @@ impl Answer {
             }
             4 => Answer::NotDecided(AdminRefusal::from_code(code()?)),
             5 => {
-                let moved: Moved = cbor::decode(&inner.0, limits::REQUEST_BYTES_MAX)?;
+                let moved: HomeAt = cbor::decode(&inner.0, limits::REQUEST_BYTES_MAX)?;
                 let fits = moved.addresses.len() <= limits::ADDRESSES_PER_NODE_MAX
                     && moved.addresses.iter().all(|address| address.len() <= limits::ADDRESS_BYTES_MAX);
                 if !fits {
@@ -282,7 +282,7 @@ mod tests {
         answers.extend((0..9).map(|code| Answer::NotJoined(JoinRefusal::from_code(code))));
         answers.extend(AdminRefusal::ALL.map(Answer::NotDecided));
         let address = || "/ip4/192.0.2.7/udp/4001/quic-v1".to_owned();
-        let moved = |addresses| Answer::Moved(Moved { home: node(4), addresses });
+        let moved = |addresses| Answer::Moved(HomeAt { home: node(4), addresses });
         answers.extend([moved(Vec::new()), moved(vec![address(); limits::ADDRESSES_PER_NODE_MAX])]);
         answers
     }
@@ -352,7 +352,7 @@ mod tests {
     fn no_answer_leads_to_more_addresses_than_a_node_may_have() {
         let one_more = vec!["/ip4/192.0.2.7".to_owned(); limits::ADDRESSES_PER_NODE_MAX + 1];
         for addresses in [one_more, vec!["a".repeat(limits::ADDRESS_BYTES_MAX + 1)]] {
-            let answer = Answer::Moved(Moved { home: node(4), addresses });
+            let answer = Answer::Moved(HomeAt { home: node(4), addresses });
             assert_eq!(Answer::decode(&answer.encode()), Err(CborError::Shape));
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster_protocol::{
-    ask::{AdminRefusal, Answer, Moved, Question, SignedQuestion},
+    ask::{AdminRefusal, Answer, HomeAt, Question, SignedQuestion},
     cbor::Bytes,
     control::{
         ControlState, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved,
@@ -278,7 +278,7 @@ impl Batch<'_> {
         &self,
         space: SpaceId,
         concerns: impl FnOnce(&ControlState) -> bool,
-    ) -> Result<Option<Moved>, StoreError> {
+    ) -> Result<Option<HomeAt>, StoreError> {
         let Some(control) = self.memory.controls.get(&space) else { return Ok(None) };
         let home = control.home();
         if self.at_home(space).is_some() || !concerns(control) {
@@ -286,7 +286,7 @@ impl Batch<'_> {
         }
         let known = self.addresses.get(home.as_bytes())?;
         let addresses = known.map_or(Ok(Vec::new()), |row| rows::read(row.value()))?;
-        Ok(Some(Moved { home, addresses }))
+        Ok(Some(HomeAt { home, addresses }))
     }
 }
 

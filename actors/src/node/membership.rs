@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster_protocol::{
-    ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Moved, Question, invite_text, parse_invite},
+    ask::{AdminRefusal, AdminRequest, Answer, HomeAt, JoinRequest, Question, invite_text, parse_invite},
     cbor::{Bytes, Bytes16},
     control::{
         ControlState, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberRemoved, Role, RoleSet,
@@ -76,7 +76,7 @@ impl Node {
         &self,
         control: &ControlState,
         entry: Entry,
-    ) -> Result<Result<Moved, AdminRefusal>, Unavailable> {
+    ) -> Result<Result<HomeAt, AdminRefusal>, Unavailable> {
         let (space, me) = (control.space(), self.id());
         while self.context.decides_blindly(space) {
             self.context.ports.clock.sleep(limits::FIRST_WORD_LOOK).await;
@@ -84,15 +84,12 @@ impl Node {
         // What a member told meanwhile may be that the home is elsewhere.
         let home = self.context.store.control(space).map_or(control.home(), |now| now.home());
         if home == me {
-            if self.context.moves_out_of_sight(space, &entry) {
+            if self.context.moves_out_of_sight(space, me, &entry) {
                 return Ok(Err(AdminRefusal::Away));
             }
             let decided = self.write(move |batch| batch.administer(space, me, entry, Vec::new())).await?;
             let addresses = self.context.ports.network.listen_addresses();
-            return match decided {
-                Ok(_) => Ok(Ok(Moved { home, addresses })),
-                Err(refusal) => passing(refusal).map_or(Ok(Err(refusal)), Err),
-            };
+            return decided.map_or_else(not_decided, |_| Ok(Ok(HomeAt { home, addresses })));
         }
         let (kind, body) = entry.encode();
         let at_ms = self.context.wall_ms();
@@ -100,11 +97,11 @@ impl Node {
             Question::Admin(AdminRequest { space, home, node: me, at_ms, kind, body: Bytes(body.clone()) })
         };
         let addresses = self.context.store.view()?.addresses(home)?;
-        let answer = self.ask_home(Moved { home, addresses }, question).await;
+        let answer = self.ask_home(HomeAt { home, addresses }, question).await;
         let (answer, by) = answer.map_err(|_| Unavailable::HomeUnreachable { home })?;
         match answer {
             Some(Answer::Decided(_)) => Ok(Ok(by)),
-            Some(Answer::NotDecided(refusal)) => passing(refusal).map_or(Ok(Err(refusal)), Err),
+            Some(Answer::NotDecided(refusal)) => not_decided(refusal),
             _ => Err(Unavailable::HomeUnreachable { home: by.home }),
         }
     }
@@ -113,9 +110,9 @@ impl Node {
     /// whom.
     async fn ask_home(
         &self,
-        first: Moved,
+        first: HomeAt,
         question: impl Fn(NodeId) -> Question,
-    ) -> Result<(Option<Answer>, Moved), RequestError> {
+    ) -> Result<(Option<Answer>, HomeAt), RequestError> {
         let mut asked = first;
         for _ in 0..=limits::HOME_MOVES_FOLLOWED_MAX {
             let bytes = question(asked.home).sign(&self.context.identity);
@@ -166,7 +163,7 @@ impl Node {
         let node = self.clone();
         self.carry_out(async move {
             let decided = node.administer(&control, entry).await?;
-            let Moved { home, mut addresses } = decided.map_err(|refusal| invite_error(refusal, own))?;
+            let HomeAt { home, mut addresses } = decided.map_err(|refusal| invite_error(refusal, own))?;
             addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
             let ticket = Ticket {
                 space: control.space(),
@@ -304,7 +301,7 @@ impl Node {
             Question::Join(JoinRequest { ticket, home, node: me, name, at_ms })
         };
         if ticket.home != me {
-            let first = Moved { home: ticket.home, addresses: ticket.addresses.clone() };
+            let first = HomeAt { home: ticket.home, addresses: ticket.addresses.clone() };
             let answer = self.ask_home(first, question).await;
             let (answer, by) = answer.map_err(|error| match error {
                 RequestError::Unreachable | RequestError::Timeout => {
@@ -355,13 +352,13 @@ impl Node {
     }
 }
 
-/// What a refusal says about the home rather than about what was asked.
-fn passing(refusal: AdminRefusal) -> Option<Unavailable> {
+/// A refusal is about what was asked, or about the home, which would decide nothing else either.
+fn not_decided<T>(refusal: AdminRefusal) -> Result<Result<T, AdminRefusal>, Unavailable> {
     match refusal {
-        AdminRefusal::Busy => Some(Unavailable::Busy),
-        AdminRefusal::Unsettled => Some(Unavailable::Unsettled),
-        AdminRefusal::Forked => Some(Unavailable::Forked),
-        _ => None,
+        AdminRefusal::Busy => Err(Unavailable::Busy),
+        AdminRefusal::Unsettled => Err(Unavailable::Unsettled),
+        AdminRefusal::Forked => Err(Unavailable::Forked),
+        asked => Ok(Err(asked)),
     }
 }
 
