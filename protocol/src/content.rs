@@ -9,14 +9,17 @@ use serde_tuple::{Deserialize_tuple, Serialize_tuple};
 use crate::{
     cbor,
     control::{ControlState, Role},
-    ids::StreamId,
+    ids::{StreamId, is_owned_by},
     limits,
     mutants::{self, Mutant},
     network::{
         ChannelName, Container, DirectId, Envelope, Pair, PeerName, WorkspaceRef, proof, read_members,
     },
     operation::{Kind, Operation},
+    post::{self, Post, PostDeleted, PostEdited},
+    principal::{BotCard, PersonCard, Principal},
     session,
+    stream::{StreamChanged, StreamKind, StreamPart, TakesPart},
 };
 
 /// A channel is opened, or its purpose replaced (N-117, N-119).
@@ -66,6 +69,20 @@ pub enum Content {
     Channel(ChannelName, ChannelOpened),
     /// See [`RoomOpened`].
     Room(Box<Room>),
+    /// A message of a person or a bot, who has its home at the author.
+    Post(Box<Post>),
+    /// See [`PostEdited`]; by the node that is home to who it says did it.
+    PostEdited(Box<PostEdited>),
+    /// See [`PostDeleted`]; by the node that is home to who it says did it.
+    PostDeleted(PostDeleted),
+    /// Who a person of the author's node is.
+    Person(Principal, Box<PersonCard>),
+    /// Who a bot of the author's node is.
+    Bot(Principal, Box<BotCard>),
+    /// See [`StreamChanged`].
+    Stream(Box<StreamChanged>),
+    /// See [`TakesPart`].
+    TakesPart(Principal, TakesPart),
     /// None, for this reason.
     Void(Void),
 }
@@ -120,6 +137,13 @@ impl Content {
             Kind::ENVELOPE => read_envelope(op, body, control),
             Kind::CHANNEL => read_channel(op, body, control),
             Kind::DIRECT_ROOM => read_room(op, body, control),
+            Kind::POST => read_post(op, body, control),
+            Kind::POST_EDITED => read_edited(op, body),
+            Kind::POST_DELETED => read_deleted(op, body),
+            Kind::PERSON => read_person(op, body, control),
+            Kind::BOT => read_bot(op, body, control),
+            Kind::STREAM => read_stream(op, body, control),
+            Kind::TAKES_PART => read_takes_part(op, body, control),
             _ => Err(Void::UnknownKind),
         }
     }
@@ -196,6 +220,127 @@ fn read_envelope(op: &Operation, body: &[u8], control: &ControlState) -> Result<
     Ok(Content::Envelope(Box::new(envelope)))
 }
 
+fn read_post(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let post: Post = decode(body)?;
+    if !post.is_well_formed() {
+        return Err(Void::Malformed);
+    }
+    speaks(op, &post.from, control)?;
+    if !is_owned_by(post.ulid(), op.header().author) {
+        return Err(Void::Impostor);
+    }
+    in_named_stream(op, &post.channel, control)?;
+    Ok(Content::Post(Box::new(post)))
+}
+
+fn read_edited(op: &Operation, body: &[u8]) -> Result<Content, Void> {
+    let edited: PostEdited = decode(body)?;
+    if !post::is_text(&edited.text) || !post::are_well_formed(&edited.attachments) {
+        return Err(Void::Malformed);
+    }
+    of_author(op, &edited.from)?;
+    Ok(Content::PostEdited(Box::new(edited)))
+}
+
+fn read_deleted(op: &Operation, body: &[u8]) -> Result<Content, Void> {
+    let deleted: PostDeleted = decode(body)?;
+    of_author(op, &deleted.from)?;
+    Ok(Content::PostDeleted(deleted))
+}
+
+fn read_person(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let card: PersonCard = decode(body)?;
+    let person = card.check().ok_or(Void::Malformed)?;
+    is_home(op, person)?;
+    for_everybody(op, control)?;
+    Ok(Content::Person(person, Box::new(card)))
+}
+
+fn read_bot(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let card: BotCard = decode(body)?;
+    let bot = card.check().ok_or(Void::Malformed)?;
+    is_home(op, bot)?;
+    for_everybody(op, control)?;
+    Ok(Content::Bot(bot, Box::new(card)))
+}
+
+fn read_stream(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let changed = StreamChanged::decode(body).map_err(|_| Void::Malformed)?;
+    in_named_stream(op, &changed.channel, control)?;
+    if let StreamPart::Opened { kind, .. } = &changed.part {
+        let is_thread = !changed.thread.is_empty();
+        // Public channels are opened by their name alone.
+        let fits = if is_thread { *kind == StreamKind::Thread } else { changed.channel.is_empty() };
+        if !fits || (*kind == StreamKind::Thread) != is_thread {
+            return Err(Void::Malformed);
+        }
+    }
+    Ok(Content::Stream(Box::new(changed)))
+}
+
+fn read_takes_part(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let takes_part: TakesPart = decode(body)?;
+    let principal = takes_part.principal.parse().map_err(|_| Void::Malformed)?;
+    in_named_stream(op, &takes_part.channel, control)?;
+    Ok(Content::TakesPart(principal, takes_part))
+}
+
+fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Void> {
+    cbor::decode(body, limits::BODY_BYTES_MAX).map_err(|_| Void::Malformed)
+}
+
+/// Whether the author is home to the principal it speaks as.
+fn is_home(op: &Operation, principal: Principal) -> Result<(), Void> {
+    if principal.is_of(op.header().author) { Ok(()) } else { Err(Void::Impostor) }
+}
+
+fn of_author(op: &Operation, from: &str) -> Result<(), Void> {
+    let (principal, _) =
+        PeerName::parse(from).ok().and_then(|peer| Principal::of_peer(&peer)).ok_or(Void::Malformed)?;
+    is_home(op, principal)
+}
+
+/// Whether the author may speak as a principal under its slug. In a private space nobody is named by slug.
+fn speaks(op: &Operation, from: &str, control: &ControlState) -> Result<(), Void> {
+    let peer = PeerName::parse(from).map_err(|_| Void::Malformed)?;
+    let (principal, slug) = Principal::of_peer(&peer).ok_or(Void::Malformed)?;
+    is_home(op, principal)?;
+    let is_named = control.pair_nodes().is_some() || control.slug(principal) == Some(&slug);
+    if is_named { Ok(()) } else { Err(Void::Impostor) }
+}
+
+fn for_everybody(op: &Operation, control: &ControlState) -> Result<(), Void> {
+    if control.pair_nodes().is_some() { Err(Void::Misplaced) } else { in_stream(op, StreamId::SPACE) }
+}
+
+/// Whether it stands in the stream of the public channel it names, or, naming none, in a private space.
+fn in_named_stream(op: &Operation, channel: &str, control: &ControlState) -> Result<(), Void> {
+    if channel.is_empty() {
+        let private = control.pair_nodes().is_some() && op.header().stream != StreamId::SPACE;
+        return if private { Ok(()) } else { Err(Void::Misplaced) };
+    }
+    let name = ChannelName::parse(channel).map_err(|_| Void::Malformed)?;
+    if control.pair_nodes().is_some() {
+        return Err(Void::Misplaced);
+    }
+    in_stream(op, channel_stream(op, &name))
+}
+
+/// The message of the Network door that an operation is or shows as: of one that took effect. `None` for what is no
+/// message there.
+pub fn envelope_of(op: &Operation, control: &ControlState) -> Option<Envelope> {
+    let body = op.body()?;
+    match op.header().kind {
+        Kind::ENVELOPE => Envelope::parse(body).ok(),
+        Kind::POST => {
+            let post: Post = decode(body).ok()?;
+            let at_s = i64::try_from(op.header().hlc.ms() / 1000).unwrap_or(i64::MAX);
+            post.envelope(&workspace(control).ok()?, at_s)
+        }
+        _ => None,
+    }
+}
+
 /// Whether the author of an operation in a pair space may speak as `from`, and the other node as `to`.
 fn between(op: &Operation, control: &ControlState, from: &PeerName, to: &PeerName) -> Result<(), Void> {
     let author = op.header().author;
@@ -218,5 +363,7 @@ fn in_stream(op: &Operation, stream: StreamId) -> Result<(), Void> {
     if op.header().stream == stream { Ok(()) } else { Err(Void::Misplaced) }
 }
 
+#[cfg(test)]
+mod people_tests;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 pub use entry::{
     CutOff, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, Role,
-    RoleSet, UnknownRole,
+    RoleSet, SlugTaken, UnknownRole,
 };
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     ids::{LogId, OpId, SpaceId},
     mutants::{self, Mutant},
     operation::Operation,
+    principal::{Principal, Slug},
 };
 
 /// One stay of a node in the workspace, by heights of the control log.
@@ -132,6 +133,8 @@ pub struct ControlState {
     head: OpId,
     members: BTreeMap<NodeId, Member>,
     invites: BTreeMap<[u8; 16], InviteState>,
+    slugs: BTreeMap<Slug, Principal>,
+    names: BTreeMap<Principal, Slug>,
     /// The two nodes of a pair space, low first.
     pair: Option<(NodeId, NodeId)>,
     forked: Option<Box<ForkProof>>,
@@ -161,6 +164,8 @@ impl ControlState {
             height: 1,
             head: op.id(),
             invites: BTreeMap::new(),
+            slugs: BTreeMap::new(),
+            names: BTreeMap::new(),
             pair: None,
             forked: None,
         })
@@ -236,7 +241,21 @@ impl ControlState {
                     self.home = moved.node;
                 }
             }
+            Entry::SlugTaken(taken) => {
+                if let Some((principal, slug)) = self.free_slug(taken) {
+                    self.names.insert(principal, slug.clone());
+                    self.slugs.insert(slug, principal);
+                }
+            }
         }
+    }
+
+    /// Whom a wish for a slug is for, unless somebody has the slug, they have one, or they are not of the node that wishes.
+    pub fn free_slug(&self, wish: &SlugTaken) -> Option<(Principal, Slug)> {
+        let principal: Principal = wish.principal.parse().ok()?;
+        let slug = Slug::parse(&wish.slug).ok().filter(|slug| slug.as_str() == wish.slug)?;
+        let is_free = !self.slugs.contains_key(&slug) && !self.names.contains_key(&principal);
+        (is_free && principal.is_of(wish.node)).then_some((principal, slug))
     }
 
     fn add_member(&mut self, added: &MemberAdded, at_ms: u64) {
@@ -324,6 +343,21 @@ impl ControlState {
     /// The height at which a node was last removed.
     pub fn removed_at(&self, node: NodeId) -> Option<u64> {
         self.members.get(&node)?.removed_at()
+    }
+
+    /// Whom a slug names.
+    pub fn named(&self, slug: &Slug) -> Option<Principal> {
+        self.slugs.get(slug).copied()
+    }
+
+    /// The slug of a person or bot. Once given it never changes.
+    pub fn slug(&self, principal: Principal) -> Option<&Slug> {
+        self.names.get(&principal)
+    }
+
+    /// Everybody who has a slug.
+    pub fn principals(&self) -> impl Iterator<Item = (Principal, &Slug)> {
+        self.names.iter().map(|(principal, slug)| (*principal, slug))
     }
 
     /// An invite.

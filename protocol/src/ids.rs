@@ -100,6 +100,21 @@ impl StreamId {
         Self::derive("muster/stream/channel/v1", space, name)
     }
 
+    /// The stream that hangs from a message of the stream `root` (W-78): that of the thread `id` of a channel, or of a
+    /// private stream.
+    pub fn thread(root: Self, id: &str) -> Self {
+        let whole = hash("muster/stream/thread/v1", &[&root.0, id.as_bytes()]);
+        let mut thread = [0; 16];
+        thread.copy_from_slice(&whole[..16]);
+        Self(thread)
+    }
+
+    /// The stream of two people who talk alone, inside the pair space of their homes; one of theirs, whoever opens it.
+    pub fn dm(space: SpaceId, one: Ulid, other: Ulid) -> Self {
+        let (low, high) = (one.min(other), one.max(other));
+        Self::derive("muster/stream/dm/v1", space, &format!("{low}/{high}"))
+    }
+
     /// The stream of the direct room `id` inside its own space.
     pub fn direct_room(space: SpaceId, id: &str) -> Self {
         Self::derive("muster/stream/direct/v1", space, id)
@@ -178,6 +193,34 @@ impl<'de> Deserialize<'de> for WorkspaceId {
     }
 }
 
+/// A ULID as it is written: 26 letters and digits in upper case. Other ways to write it would be other ids.
+pub fn exact_ulid(text: &str) -> Option<Ulid> {
+    Ulid::from_string(text).ok().filter(|id| id.to_string() == text)
+}
+
+/// A ULID that says which node made it: its last five bytes are a hash of the node and all that stands before. So
+/// everybody can tell from an operation alone, in whatever order things arrive, whether its author may use the id.
+pub fn owned_ulid(now_ms: u64, node: NodeId, random: [u8; 5]) -> Ulid {
+    let mut bytes = ulid(now_ms, [0; 10]).to_bytes();
+    bytes[6..11].copy_from_slice(&random);
+    let tag = owner_tag(node, &bytes);
+    bytes[11..].copy_from_slice(&tag);
+    Ulid::from_bytes(bytes)
+}
+
+/// Whether `node` made a ULID with [`owned_ulid`].
+pub fn is_owned_by(id: Ulid, node: NodeId) -> bool {
+    let bytes = id.to_bytes();
+    bytes[11..] == owner_tag(node, &bytes)
+}
+
+fn owner_tag(node: NodeId, bytes: &[u8; 16]) -> [u8; 5] {
+    let whole = hash("muster/id/v1", &[node.as_bytes(), &bytes[..11]]);
+    let mut tag = [0; 5];
+    tag.copy_from_slice(&whole[..5]);
+    tag
+}
+
 /// A ULID of a time in milliseconds and ten random bytes.
 pub fn ulid(now_ms: u64, random: [u8; 10]) -> Ulid {
     let mut wide = [0; 16];
@@ -211,6 +254,26 @@ mod tests {
         ];
         assert!(!others.contains(&pair));
         insta::assert_snapshot!(format!("{pair}\n{}", SpaceId::pair(workspace, ada, ada)));
+    }
+
+    #[test]
+    fn an_owned_id_names_its_node_and_no_other() {
+        let node = |seed| crate::identity::Identity::from_seed([seed; 32]).node();
+        let id = owned_ulid(1_800_000_000_000, node(1), [7; 5]);
+        assert!(is_owned_by(id, node(1)));
+        assert!(!is_owned_by(id, node(2)));
+        assert!(!is_owned_by(ulid(1_800_000_000_000, [7; 10]), node(1)));
+        assert_eq!(id.timestamp_ms(), 1_800_000_000_000);
+        insta::assert_snapshot!(id.to_string());
+    }
+
+    #[test]
+    fn the_stream_of_two_is_theirs_whoever_opens_it() {
+        let (space, one, other) = (SpaceId([7; 32]), ulid(1, [1; 10]), ulid(2, [2; 10]));
+        assert_eq!(StreamId::dm(space, one, other), StreamId::dm(space, other, one));
+        assert_ne!(StreamId::dm(space, one, other), StreamId::dm(SpaceId([8; 32]), one, other));
+        let channel = StreamId::channel(space, "builders");
+        assert_ne!(StreamId::thread(channel, "thread_abc"), StreamId::thread(channel, "thread_abd"));
     }
 
     #[test]

@@ -329,3 +329,32 @@ pub const PAGE_DEFAULT: usize = 100;
 pub const PAGE_MAX: usize = 500;
 /// Comment lines keep an event stream alive at least this often (`contracts/node.yaml`).
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+// ---- people, bots, posts ---------------------------------------------------------------------
+
+/// Characters of a post, and of a reply that completes an invocation (W-60, W-149).
+pub const POST_CHARS_MAX: usize = 50_000;
+/// Characters of a sender's own name for a post (W-50).
+pub const CLIENT_ID_CHARS_MAX: usize = 128;
+/// Bytes of the name of the key that a post was sent with: a prefix and a ULID.
+pub const SENT_VIA_BYTES_MAX: usize = 64;
+/// Pairs of a post's metadata (W-63).
+pub const METADATA_PAIRS_MAX: usize = 20;
+/// Characters of a key of metadata (W-63).
+pub const METADATA_KEY_CHARS_MAX: usize = 64;
+/// Characters of a value of metadata (W-63).
+pub const METADATA_VALUE_CHARS_MAX: usize = 256;
+/// Bytes of all metadata of a post, written as JSON (W-63).
+pub const METADATA_BYTES_MAX: usize = 4096;
+/// Files that one post links to: more would be a folder, not a message.
+pub const ATTACHMENTS_PER_POST_MAX: usize = 50;
+/// Bytes of one attachment (W-100).
+pub const ATTACHMENT_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Characters of a file's name: what common file systems take.
+pub const FILENAME_CHARS_MAX: usize = 255;
+/// Bytes of a MIME type: RFC 6838 allows 127 for each half.
+pub const MIME_TYPE_BYTES_MAX: usize = 255;
+/// Bytes of what a bot or a stream says it is for.
+pub const DESCRIPTION_BYTES_MAX: usize = 4096;
+/// People and bots of a workspace. Each costs every node an entry of the control log and a card, 1 KB together.
+pub const PRINCIPALS_MAX: usize = 10_000;

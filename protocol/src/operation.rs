@@ -42,6 +42,8 @@ impl Kind {
     pub const INVITE_REVOKED: Kind = Kind(6);
     /// Another node decides from here on.
     pub const HOME_MOVED: Kind = Kind(7);
+    /// A person or a bot takes a name that is unique in the workspace.
+    pub const SLUG_TAKEN: Kind = Kind(8);
     /// The last code of the control log.
     pub const CONTROL_LAST: Kind = Kind(99);
     /// An envelope of the Network door.
@@ -50,6 +52,20 @@ impl Kind {
     pub const CHANNEL: Kind = Kind(101);
     /// A direct room was opened before anything was said in it.
     pub const DIRECT_ROOM: Kind = Kind(102);
+    /// A message of a person or a bot.
+    pub const POST: Kind = Kind(103);
+    /// A post has another text.
+    pub const POST_EDITED: Kind = Kind(104);
+    /// A post is gone.
+    pub const POST_DELETED: Kind = Kind(105);
+    /// Who a person is.
+    pub const PERSON: Kind = Kind(106);
+    /// Who a bot is.
+    pub const BOT: Kind = Kind(107);
+    /// Something about a stream changed.
+    pub const STREAM: Kind = Kind(108);
+    /// A person or a bot takes part in a stream, or no longer does.
+    pub const TAKES_PART: Kind = Kind(109);
 
     /// Whether operations of this kind belong to the control log.
     pub fn is_control(self) -> bool {

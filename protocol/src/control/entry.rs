@@ -172,6 +172,19 @@ pub struct HomeMoved {
     pub evidence: Bytes,
 }
 
+/// A person or a bot takes a slug, once and for all: it names nobody else in the workspace afterwards (W-110).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct SlugTaken {
+    /// The node that is home to whom it names; its id has to be of that node.
+    pub node: NodeId,
+    /// Who, as text.
+    pub principal: String,
+    /// See [`crate::principal::Slug`].
+    pub slug: String,
+    /// The signed request of the home of the principal; empty when that is the home of the workspace, too.
+    pub evidence: Bytes,
+}
+
 /// The body of an entry of the control log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -189,6 +202,8 @@ pub enum Entry {
     InviteRevoked(InviteRevoked),
     /// See [`HomeMoved`].
     HomeMoved(HomeMoved),
+    /// See [`SlugTaken`].
+    SlugTaken(SlugTaken),
 }
 
 impl Entry {
@@ -202,6 +217,7 @@ impl Entry {
             Entry::InviteCreated(body) => (Kind::INVITE_CREATED, cbor::encode(body)),
             Entry::InviteRevoked(body) => (Kind::INVITE_REVOKED, cbor::encode(body)),
             Entry::HomeMoved(body) => (Kind::HOME_MOVED, cbor::encode(body)),
+            Entry::SlugTaken(body) => (Kind::SLUG_TAKEN, cbor::encode(body)),
         }
     }
 
@@ -216,6 +232,7 @@ impl Entry {
             Kind::INVITE_CREATED => cbor::decode(body, max).map(Entry::InviteCreated),
             Kind::INVITE_REVOKED => cbor::decode(body, max).map(Entry::InviteRevoked),
             Kind::HOME_MOVED => cbor::decode(body, max).map(Entry::HomeMoved),
+            Kind::SLUG_TAKEN => cbor::decode(body, max).map(Entry::SlugTaken),
             _ => Err(CborError::Shape),
         }
     }

@@ -38,6 +38,8 @@ impl ControlState {
             head: OpId::NONE,
             members: BTreeMap::from([(low, member()), (high, member())]),
             invites: BTreeMap::new(),
+            slugs: BTreeMap::new(),
+            names: BTreeMap::new(),
             pair: Some((low, high)),
             forked: None,
         }

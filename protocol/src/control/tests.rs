@@ -59,7 +59,7 @@ impl Home {
         }
     }
 
-    fn decide(&mut self, entry: Entry) {
+    pub(crate) fn decide(&mut self, entry: Entry) {
         let op = sign(&self.identity, self.next(), &entry);
         assert_eq!(self.state.apply(&op), Ok(entry));
     }

@@ -1,0 +1,194 @@
+//! Posts, cards and streams: who may say what, and where.
+
+use super::*;
+use crate::{
+    cbor::{Bytes, Bytes16},
+    clock::Hlc,
+    control::{Entry, SlugTaken, tests::Home},
+    identity::{Identity, NodeId},
+    ids::{OpId, owned_ulid},
+    operation::{Draft, Place},
+    principal::{MENTIONABLE, Slug},
+};
+
+const ADA: u8 = 1;
+const EVE: u8 = 3;
+
+fn identity(seed: u8) -> Identity {
+    Identity::from_seed([seed; 32])
+}
+
+fn node(seed: u8) -> NodeId {
+    identity(seed).node()
+}
+
+fn user(seed: u8) -> Principal {
+    Principal::new_user(1_800_000_000_000, node(seed), [seed; 5])
+}
+
+fn slug(text: &str) -> Slug {
+    Slug::parse(text).unwrap()
+}
+
+fn take(home: &mut Home, seed: u8, principal: Principal, text: &str) {
+    let taken = SlugTaken {
+        node: node(seed),
+        principal: principal.to_string(),
+        slug: text.to_owned(),
+        evidence: Bytes::default(),
+    };
+    home.decide(Entry::SlugTaken(taken));
+}
+
+/// Ada's workspace, of which eve is a member; a person lives at either.
+fn control() -> ControlState {
+    let mut home = Home::new();
+    home.add(node(EVE), Role::Member);
+    take(&mut home, ADA, user(ADA), "ada");
+    take(&mut home, EVE, user(EVE), "eve");
+    home.state
+}
+
+fn op(author: u8, control: &ControlState, kind: Kind, stream: StreamId, body: Vec<u8>) -> Operation {
+    let (space, hlc, control_height) = (control.space(), Hlc::from_ms(1_800_000_000_000), control.height());
+    let place = Place { space, incarnation: 7, seq: 1, prev: OpId::NONE, hlc, control_height };
+    Operation::sign(&identity(author), place, Draft { kind, stream, body })
+}
+
+fn builders(control: &ControlState) -> StreamId {
+    StreamId::channel(control.space(), "builders")
+}
+
+fn post(seed: u8, name: &str) -> Post {
+    Post {
+        id: Bytes16(owned_ulid(1_800_000_000_000, node(seed), [9; 5]).to_bytes()),
+        from: user(seed).peer(&slug(name)).to_string(),
+        channel: "builders".into(),
+        thread: String::new(),
+        text: "hello".into(),
+        client_id: String::new(),
+        metadata: Vec::new(),
+        sent_via: String::new(),
+        attachments: Vec::new(),
+    }
+}
+
+fn read_post_of(author: u8, control: &ControlState, post: &Post) -> Content {
+    let stream = if post.channel.is_empty() { StreamId([5; 16]) } else { builders(control) };
+    Content::read(&op(author, control, Kind::POST, stream, cbor::encode(post)), control)
+}
+
+#[test]
+fn a_slug_is_given_once_and_to_nobody_else_w110() {
+    let mut home = Home::new();
+    home.add(node(EVE), Role::Member);
+    take(&mut home, ADA, user(ADA), "ada");
+    take(&mut home, EVE, user(EVE), "ada"); // taken
+    take(&mut home, ADA, user(ADA), "lovelace"); // has one
+    take(&mut home, EVE, user(ADA), "mine"); // not of that node
+    take(&mut home, EVE, user(EVE), "Eve"); // not as it is kept
+    assert_eq!(home.state.named(&slug("ada")), Some(user(ADA)));
+    assert_eq!(home.state.principals().count(), 1);
+    take(&mut home, EVE, user(EVE), "eve");
+    assert_eq!(home.state.slug(user(EVE)), Some(&slug("eve")));
+}
+
+#[test]
+fn a_post_is_its_authors_under_the_slug_that_the_home_gave() {
+    let control = control();
+    assert!(matches!(read_post_of(ADA, &control, &post(ADA, "ada")), Content::Post(_)));
+    let void = |author, post: Post| read_post_of(author, &control, &post);
+    assert_eq!(void(EVE, post(ADA, "ada")), Content::Void(Void::Impostor));
+    assert_eq!(void(ADA, post(ADA, "eve")), Content::Void(Void::Impostor));
+    // Another node's id could hide a message of that node.
+    assert_eq!(
+        void(EVE, Post { id: post(ADA, "ada").id, ..post(EVE, "eve") }),
+        Content::Void(Void::Impostor)
+    );
+    assert_eq!(void(ADA, Post { text: String::new(), ..post(ADA, "ada") }), Content::Void(Void::Malformed));
+    assert_eq!(
+        void(ADA, Post { channel: "others".into(), ..post(ADA, "ada") }),
+        Content::Void(Void::Misplaced)
+    );
+    assert_eq!(
+        void(ADA, Post { channel: String::new(), ..post(ADA, "ada") }),
+        Content::Void(Void::Misplaced)
+    );
+}
+
+#[test]
+fn a_private_post_stands_in_a_private_space_and_names_no_channel() {
+    let pair = ControlState::pair(&control(), node(ADA), node(EVE));
+    let private = Post { channel: String::new(), ..post(ADA, "ada") };
+    assert!(matches!(read_post_of(ADA, &pair, &private), Content::Post(_)));
+    assert_eq!(read_post_of(ADA, &pair, &post(ADA, "ada")), Content::Void(Void::Misplaced));
+    assert_eq!(
+        envelope_of(&op(ADA, &pair, Kind::POST, StreamId([5; 16]), cbor::encode(&private)), &pair),
+        None
+    );
+}
+
+#[test]
+fn a_public_post_shows_as_a_say_at_the_time_of_its_operation() {
+    let control = control();
+    let op = op(ADA, &control, Kind::POST, builders(&control), cbor::encode(&post(ADA, "ada")));
+    let envelope = envelope_of(&op, &control).unwrap();
+    assert_eq!((envelope.kind, envelope.ts), (crate::network::Kind::Say, 1_800_000_000));
+    assert_eq!(envelope.from, user(ADA).peer(&slug("ada")));
+}
+
+#[test]
+fn what_is_said_of_a_post_comes_from_the_home_of_its_author_w71() {
+    let control = control();
+    let target = OpId([1; 32]);
+    let from = user(ADA).peer(&slug("ada")).to_string();
+    let edited = PostEdited { target, from: from.clone(), text: "hi".into(), attachments: Vec::new() };
+    let read =
+        |author, kind, body| Content::read(&op(author, &control, kind, builders(&control), body), &control);
+    assert!(matches!(read(ADA, Kind::POST_EDITED, cbor::encode(&edited)), Content::PostEdited(_)));
+    assert_eq!(read(EVE, Kind::POST_EDITED, cbor::encode(&edited)), Content::Void(Void::Impostor));
+    let deleted = PostDeleted { target, from };
+    assert!(matches!(read(ADA, Kind::POST_DELETED, cbor::encode(&deleted)), Content::PostDeleted(_)));
+    assert_eq!(read(EVE, Kind::POST_DELETED, cbor::encode(&deleted)), Content::Void(Void::Impostor));
+}
+
+#[test]
+fn a_card_comes_from_the_home_of_whom_it_is_about() {
+    let control = control();
+    let bot = Principal::new_bot(1, node(ADA), [1; 5]);
+    let card = BotCard {
+        id: bot.to_string(),
+        name: "Helper".into(),
+        description: String::new(),
+        owner: user(EVE).to_string(),
+        traits: vec![MENTIONABLE.into()],
+        archived_ms: 0,
+    };
+    let read = |author, stream| {
+        Content::read(&op(author, &control, Kind::BOT, stream, cbor::encode(&card)), &control)
+    };
+    assert!(matches!(read(ADA, StreamId::SPACE), Content::Bot(read, _) if read == bot));
+    assert_eq!(read(EVE, StreamId::SPACE), Content::Void(Void::Impostor));
+    assert_eq!(read(ADA, builders(&control)), Content::Void(Void::Misplaced));
+}
+
+#[test]
+fn public_channels_are_opened_by_name_and_threads_below_them() {
+    let control = control();
+    let opened = |kind, thread: &str| StreamChanged {
+        channel: "builders".into(),
+        thread: thread.into(),
+        part: StreamPart::Opened { kind, slug: None, by: None },
+    };
+    let read = |changed: StreamChanged| {
+        Content::read(&op(ADA, &control, Kind::STREAM, builders(&control), changed.encode()), &control)
+    };
+    assert!(matches!(read(opened(StreamKind::Thread, "thread_abc")), Content::Stream(_)));
+    assert_eq!(read(opened(StreamKind::Thread, "")), Content::Void(Void::Malformed));
+    assert_eq!(read(opened(StreamKind::Channel, "")), Content::Void(Void::Malformed));
+    assert_eq!(read(opened(StreamKind::Channel, "thread_abc")), Content::Void(Void::Malformed));
+    let takes_part = TakesPart { channel: "builders".into(), principal: user(EVE).to_string(), joined: true };
+    let body = cbor::encode(&takes_part);
+    let content = Content::read(&op(ADA, &control, Kind::TAKES_PART, builders(&control), body), &control);
+    assert_eq!(content, Content::TakesPart(user(EVE), takes_part));
+}
