@@ -149,10 +149,13 @@ pub enum AdminRefusal {
         "the workspace's home decided two different things at once, and nothing it decides counts any more"
     )]
     Forked,
+    /// A slug names one person or bot for good.
+    #[error("somebody else has that slug; take another one")]
+    SlugTaken,
 }
 
 impl AdminRefusal {
-    const ALL: [AdminRefusal; 10] = [
+    const ALL: [AdminRefusal; 11] = [
         AdminRefusal::Unknown,
         AdminRefusal::NotAllowed,
         AdminRefusal::NoSuchThing,
@@ -163,6 +166,7 @@ impl AdminRefusal {
         AdminRefusal::IsHome,
         AdminRefusal::Away,
         AdminRefusal::Forked,
+        AdminRefusal::SlugTaken,
     ];
 
     fn from_code(code: u8) -> Self {

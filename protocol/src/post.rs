@@ -11,7 +11,6 @@ use ulid::Ulid;
 
 use crate::{
     cbor::{Bytes16, Bytes32},
-    ids::OpId,
     limits,
     network::{self, ChannelName, Container, Envelope, MessageId, PeerName, ThreadId, WorkspaceRef},
     principal::Principal,
@@ -62,8 +61,8 @@ pub struct Post {
 /// A post has another text (W-69).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
 pub struct PostEdited {
-    /// The operation it changes.
-    pub target: OpId,
+    /// The ULID of the post it changes.
+    pub target: Bytes16,
     /// Who says so: the author of the target.
     pub from: String,
     /// The text from now on.
@@ -75,8 +74,8 @@ pub struct PostEdited {
 /// A post is gone, for good (W-70).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
 pub struct PostDeleted {
-    /// The operation it removes.
-    pub target: OpId,
+    /// The ULID of the post it removes.
+    pub target: Bytes16,
     /// Who says so: the author of the target.
     pub from: String,
 }
@@ -246,8 +245,12 @@ mod tests {
     #[test]
     fn the_bytes_of_a_post_never_change() {
         insta::assert_snapshot!(data_encoding::HEXLOWER.encode(&cbor::encode(&post())));
-        let edited =
-            PostEdited { target: OpId([7; 32]), from: "a".into(), text: "b".into(), attachments: Vec::new() };
+        let edited = PostEdited {
+            target: Bytes16([7; 16]),
+            from: "a".into(),
+            text: "b".into(),
+            attachments: Vec::new(),
+        };
         insta::assert_snapshot!(data_encoding::HEXLOWER.encode(&cbor::encode(&edited)));
     }
 

@@ -5,7 +5,10 @@ use muster_protocol::{
     ask::{AdminRequest, Answer, JoinRequest, Question, SignedQuestion},
     cbor::{Bytes, Bytes16, Bytes32},
     clock::Hlc,
-    control::{Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, RoleSet},
+    control::{
+        Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, RoleSet,
+        SlugTaken,
+    },
     fork::ForkProof,
     identity::{Identity, NodeId},
     ids::{OpId, SpaceId, StreamId, WorkspaceId},

@@ -179,6 +179,14 @@ impl Batch<'_> {
             Content::Envelope(envelope) => self.apply_envelope(control, op, &envelope, at),
             Content::Channel(name, _) => self.apply_channel(control, op, &name, at),
             Content::Room(room) => self.apply_room(control, op, &room, at),
+            Content::Post(post) => self.apply_post(control, op, &post, at),
+            Content::PostEdited(edited) => self.apply_edit(control, op, &edited, at),
+            Content::PostDeleted(deleted) => self.apply_delete(control, op, &deleted, at),
+            Content::Person(principal, _) | Content::Bot(principal, _) => {
+                self.apply_card(control, op, principal, at)
+            }
+            Content::Stream(changed) => self.apply_stream(control, op, &changed, at),
+            Content::TakesPart(principal, _) => self.apply_takes_part(control, op, principal, at),
             Content::Void(void) => self.reject_void(control.space(), op, void),
         }
     }

@@ -22,7 +22,10 @@ use crate::{
     StoreError,
     append::capped,
     changes::Changes,
-    rows::{self, ChannelRecord, JournalRecord, LogRow, PairRow, RoomRecord, SessionRecord, ThreadRecord},
+    rows::{
+        self, ChannelRecord, JournalRecord, LogRow, PairRow, RoomRecord, SessionRecord, StreamRecord,
+        ThreadRecord,
+    },
     schema,
     tables::{self, Short},
 };
@@ -115,12 +118,24 @@ pub struct Batch<'t> {
     pub(crate) works: Table<'t, &'static [u8; 24], Bytes>,
     pub(crate) work_order: Table<'t, &'static [u8; 72], Bytes>,
     pub(crate) addresses: Table<'t, &'static [u8; 32], Bytes>,
+    pub(crate) newest: Table<'t, &'static [u8; 72], Bytes>,
+    pub(crate) principals: Table<'t, &'static [u8; 21], ()>,
+    pub(crate) stream_order: Table<'t, &'static [u8; 28], ()>,
+    pub(crate) members: Table<'t, &'static [u8; 41], ()>,
+    pub(crate) parts: Table<'t, &'static [u8; 37], u64>,
+    pub(crate) listed: Table<'t, &'static [u8; 24], &'static [u8; 16]>,
+    pub(crate) posts: Table<'t, &'static [u8; 20], Bytes>,
+    pub(crate) client_ids: Table<'t, &'static [u8; 32], &'static [u8; 20]>,
+    pub(crate) metadata: Table<'t, &'static [u8; 76], &'static [u8; 20]>,
+    pub(crate) keys: Table<'t, &'static [u8; 16], Bytes>,
+    pub(crate) key_lookup: Table<'t, &'static [u8; 24], ()>,
     journal: Table<'t, u64, Bytes>,
     logs: Cached<'t, 44, LogRow>,
     channels: Cached<'t, 20, ChannelRecord>,
     threads: Cached<'t, 32, ThreadRecord>,
     rooms: Cached<'t, 20, RoomRecord>,
     sessions: Cached<'t, 20, SessionRecord>,
+    streams: Cached<'t, 20, StreamRecord>,
 }
 
 impl<'t> Batch<'t> {
@@ -148,12 +163,24 @@ impl<'t> Batch<'t> {
             works: txn.open_table(tables::WORKS)?,
             work_order: txn.open_table(tables::WORK_ORDER)?,
             addresses: txn.open_table(tables::ADDRESSES)?,
+            newest: txn.open_table(tables::NEWEST)?,
+            principals: txn.open_table(tables::PRINCIPALS)?,
+            stream_order: txn.open_table(tables::STREAM_ORDER)?,
+            members: txn.open_table(tables::MEMBERS)?,
+            parts: txn.open_table(tables::PARTS)?,
+            listed: txn.open_table(tables::LISTED)?,
+            posts: txn.open_table(tables::POSTS)?,
+            client_ids: txn.open_table(tables::CLIENT_IDS)?,
+            metadata: txn.open_table(tables::METADATA)?,
+            keys: txn.open_table(tables::KEYS)?,
+            key_lookup: txn.open_table(tables::KEY_LOOKUP)?,
             journal: txn.open_table(tables::JOURNAL)?,
             logs: Cached::new(txn.open_table(tables::LOGS)?),
             channels: Cached::new(txn.open_table(tables::CHANNELS)?),
             threads: Cached::new(txn.open_table(tables::THREADS)?),
             rooms: Cached::new(txn.open_table(tables::ROOMS)?),
             sessions: Cached::new(txn.open_table(tables::SESSIONS)?),
+            streams: Cached::new(txn.open_table(tables::STREAMS)?),
         })
     }
 
@@ -165,6 +192,7 @@ impl<'t> Batch<'t> {
         self.threads.flush()?;
         self.rooms.flush()?;
         self.sessions.flush()?;
+        self.streams.flush()?;
         self.changes.last_event = self.memory.journal_next - 1;
         Ok(self.changes)
     }
@@ -355,6 +383,15 @@ impl<'t> Batch<'t> {
         Ok(())
     }
 
+    /// A stream of the Workspace door, by its key there.
+    pub(crate) fn stream(&self, key: &[u8; 20]) -> Result<Option<StreamRecord>, StoreError> {
+        self.streams.get(key)
+    }
+
+    pub(crate) fn put_stream(&mut self, key: [u8; 20], record: StreamRecord) {
+        self.streams.put(key, record);
+    }
+
     /// Notes that something happened; listeners of the event stream see it after the commit.
     pub(crate) fn journal(&mut self, record: &JournalRecord) -> Result<(), StoreError> {
         let number = self.memory.journal_next;
@@ -407,7 +444,7 @@ where
         Self { table, rows: BTreeMap::new() }
     }
 
-    fn get(&mut self, key: &[u8; N]) -> Result<Option<R>, StoreError> {
+    fn get(&self, key: &[u8; N]) -> Result<Option<R>, StoreError> {
         if let Some(row) = self.rows.get(key) {
             return Ok(Some(row.clone()));
         }

@@ -183,6 +183,7 @@ impl Batch<'_> {
         self.openings.insert(&key, rows::write(&at).as_slice())?;
         let channel = self.channel(space, stream)?.unwrap_or_else(|| ChannelRecord::new(name.as_str()));
         self.describe_channel(space, stream, channel)?;
+        self.know_channel(space, stream, name.as_str(), op.header().hlc.ms())?;
         let (number, at_ms) = (self.space_number(space)?, self.now_ms());
         let data = serde_json::json!({ "channel": name.as_str() }).to_string();
         self.journal(&JournalRecord {

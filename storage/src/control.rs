@@ -104,6 +104,7 @@ impl Batch<'_> {
             (Entry::InviteCreated(_), _) => "invite_created",
             (Entry::InviteRevoked(_), _) => "invite_revoked",
             (Entry::HomeMoved(_), _) => "home_moved",
+            (Entry::SlugTaken(_), _) => "slug_taken",
             _ => "workspace",
         };
         self.note_control(space, op.header().seq, kind)?;

@@ -7,13 +7,14 @@ use muster_protocol::{
     cbor::Bytes,
     control::{
         ControlState, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved,
-        Role, RoleSet,
+        Role, RoleSet, SlugTaken,
     },
     identity::NodeId,
     ids::{LogId, OpId, SpaceId, StreamId},
     limits,
     mutants::{self, Mutant},
     operation::{Draft, Operation, Place},
+    principal::{Principal, Slug},
     ticket::{self, JoinRefusal, Ticket},
 };
 use redb::ReadableTable;
@@ -135,7 +136,9 @@ impl Batch<'_> {
     ) -> Result<Result<u64, AdminRefusal>, StoreError> {
         let Some(control) = self.at_home(space) else { return Ok(Err(AdminRefusal::Unknown)) };
         let Some(role) = control.role(by) else { return Ok(Err(AdminRefusal::Unknown)) };
-        if !role.administers() {
+        // Who may write may name those they are home to.
+        let may = matches!(&entry, Entry::SlugTaken(taken) if taken.node == by) && role.writes();
+        if !role.administers() && !may {
             return Ok(Err(AdminRefusal::NotAllowed));
         }
         if control.forked().is_some() {
@@ -184,6 +187,11 @@ impl Batch<'_> {
                 }
                 Entry::HomeMoved(HomeMoved { node, evidence })
             }
+            Entry::SlugTaken(taken) => match checked_slug(&control, &taken, by) {
+                Ok(true) => Entry::SlugTaken(SlugTaken { evidence, ..taken }),
+                Ok(false) => return Ok(Ok(control.height())), // asked again after a lost answer
+                Err(refusal) => return Ok(Err(refusal)),
+            },
             Entry::Genesis(_) | Entry::MemberAdded(_) => return Ok(Err(AdminRefusal::NotAllowed)),
         };
         Ok(Ok(self.decide(&control, &entry)?))
@@ -298,6 +306,22 @@ fn checked_home(control: &ControlState, node: NodeId, by: Role) -> Result<(), Ad
         Some(role) if !role.administers() => Err(AdminRefusal::NotAnAdmin),
         Some(_) => Ok(()),
     }
+}
+
+/// Whether a slug is free for whom it is wished; false when they have it.
+fn checked_slug(control: &ControlState, wish: &SlugTaken, by: NodeId) -> Result<bool, AdminRefusal> {
+    let principal: Principal = wish.principal.parse().map_err(|_| AdminRefusal::NoSuchThing)?;
+    let slug = Slug::parse(&wish.slug).map_err(|_| AdminRefusal::Limit)?;
+    if wish.node != by || !principal.is_of(by) {
+        return Err(AdminRefusal::NotAllowed);
+    }
+    if control.named(&slug) == Some(principal) {
+        return Ok(false);
+    }
+    if control.principals().count() >= limits::PRINCIPALS_MAX {
+        return Err(AdminRefusal::Limit);
+    }
+    if control.free_slug(wish).is_some() { Ok(true) } else { Err(AdminRefusal::SlugTaken) }
 }
 
 /// Nobody decides about somebody of their own or a higher role, so nobody about themselves either; and nobody about

@@ -48,10 +48,15 @@ pub mod crash;
 mod error;
 mod home;
 mod inbox;
+mod keys;
+mod listing;
 mod local;
 mod messages;
 mod migrate;
+mod newest;
 mod overlay;
+mod people;
+mod posts;
 mod read;
 mod receipts;
 mod restore;
@@ -59,6 +64,7 @@ mod rooms;
 mod rows;
 mod schema;
 mod store;
+mod streams;
 mod tables;
 mod verify;
 mod void;
@@ -75,14 +81,19 @@ pub use changes::{
 pub use error::{OpenError, StoreError};
 pub use home::clean_name;
 pub use inbox::{HandedOver, ProgramFailure};
+pub use keys::{KEYS_PER_PRINCIPAL_MAX, NewKey};
 pub use local::{NewSession, NotStarted};
 pub use messages::SendOutcome;
+pub use people::Card;
+pub use posts::{NewPost, NotPosted};
 pub use read::{
-    AgentRow, ChannelRow, EventRow, MemberRow, MessagePage, MessageRow, RoomRow, STOPPED_SESSIONS_SHOWN,
-    SessionRow, SessionState, SyncView, ThreadRow, UnknownCursor, View, WorkspaceRow,
+    AgentRow, Author, BotRow, ChannelRow, EventRow, KeyRow, MemberRow, MessagePage, MessageRow, PartRow,
+    PersonRow, PostRow, RoomRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, StreamRow, SyncView,
+    ThreadRow, UnknownCursor, View, Window, WorkspaceRow,
 };
 pub use restore::{RestoreError, put_in_place, refuse_own};
 pub use schema::SCHEMA_VERSION;
 pub use store::{Disk, Options, Store};
+pub use streams::stream_text;
 pub use verify::{Findings, FoundWorkspace, verify};
 pub use writer::{Listener, NotTaken};

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use muster_protocol::{
+    content,
     control::ControlState,
     identity::NodeId,
     ids::{SpaceId, StreamId},
@@ -244,6 +245,9 @@ impl Batch<'_> {
         };
         let row = TimelineRow { at, void: false, session };
         self.timeline.insert(&tables::timeline_key(stream, sequence), rows::write(&row).as_slice())?;
+        if space == workspace {
+            self.list_message(stream, op, envelope, at, sequence)?;
+        }
         let (number, at_ms) = (self.space_number(space)?, self.now_ms());
         self.journal(&JournalRecord {
             kind: "message".to_owned(),
@@ -316,9 +320,15 @@ impl Batch<'_> {
         self.memory.local_peers.get(&stream).cloned().unwrap_or_default()
     }
 
+    /// The message of the Network door that an operation is or shows as, as it was first said.
+    pub(crate) fn envelope_of(&self, op: &Operation) -> Option<Envelope> {
+        let control = self.control_state(op.header().space)?;
+        content::envelope_of(op, &control)
+    }
+
     pub(crate) fn envelope_at(&self, at: At) -> Result<(Envelope, Operation), StoreError> {
         let op = self.op(at)?;
-        let envelope = op.body().and_then(|body| Envelope::parse(body).ok());
+        let envelope = self.envelope_of(&op);
         Ok((envelope.ok_or(StoreError::Damaged("a message that took effect cannot be read"))?, op))
     }
 }

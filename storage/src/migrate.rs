@@ -6,6 +6,7 @@
 //! it.
 
 mod v1;
+mod v2;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ use crate::{
     error::OpenError,
     schema::{self, SCHEMA_VERSION, sync_folder_of},
 };
+
+pub(crate) use v2::list_all;
 
 /// Migrates the store in the file `path`, if it is of an earlier version.
 pub(crate) fn up(db: &Database, path: &Path, node: NodeId) -> Result<(), OpenError> {
@@ -32,6 +35,9 @@ pub(crate) fn up(db: &Database, path: &Path, node: NodeId) -> Result<(), OpenErr
     let txn = db.begin_write().map_err(StoreError::from)?;
     if found < 2 {
         v1::to_v2(&txn)?;
+    }
+    if found < 3 {
+        v2::to_v3(&txn)?;
     }
     schema::set_version(&txn)?;
     txn.commit().map_err(StoreError::from)?;

@@ -3,7 +3,7 @@
 //! Stored values are CBOR arrays of fixed arity. A change of one of these types is a new schema version.
 
 use muster_protocol::{
-    cbor::Bytes,
+    cbor::{Bytes, Bytes32},
     clock::Hlc,
     identity::NodeId,
     ids::{OpId, SpaceId, StreamId},
@@ -283,4 +283,58 @@ pub(crate) struct JournalRecord {
     pub(crate) place: Vec<At>,
     /// What is not found there, as a JSON object; empty for none.
     pub(crate) data: String,
+}
+
+/// A stream of the Workspace door. What it is called, what it is for and whether it is archived is in `newest`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct StreamRecord {
+    /// Number of the space it rests in: the workspace's, or a private one.
+    pub(crate) space: u32,
+    /// See [`muster_protocol::stream::StreamKind::as_str`].
+    pub(crate) kind: String,
+    /// The stream it hangs in, or itself.
+    pub(crate) root: StreamId,
+    /// Of a public channel or a thread there; empty in a private stream.
+    pub(crate) channel: String,
+    /// Of a thread; empty otherwise.
+    pub(crate) thread: String,
+    /// The earliest of what is known about it, in Unix milliseconds.
+    pub(crate) opened_ms: u64,
+    /// The last place in its timeline, of a private stream; a channel counts in its own record.
+    pub(crate) last_sequence: u64,
+    /// Messages that are listed in it.
+    pub(crate) live: u64,
+    /// Of a thread: the message it hangs from as a ULID, if it is known; and its sequence, zero once it is deleted.
+    pub(crate) parent: Bytes,
+    pub(crate) parent_sequence: u64,
+}
+
+/// A message by its id in the Workspace door.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct PostRecord {
+    pub(crate) at: At,
+    /// The stream whose timeline it is in.
+    pub(crate) root: StreamId,
+    /// The stream it is listed in.
+    pub(crate) stream: StreamId,
+    /// The thread it is in or opens; empty for none.
+    pub(crate) thread: String,
+    /// Its place; zero when it is not listed, as it was deleted.
+    pub(crate) sequence: u64,
+}
+
+/// A key of the Workspace door.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct KeyRecord {
+    /// SHA-256 of the whole key (W-21).
+    pub(crate) sha256: Bytes32,
+    /// Its first letters behind the prefix.
+    pub(crate) letters: String,
+    pub(crate) workspace: SpaceId,
+    pub(crate) principal: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) created_ms: u64,
+    /// Unix milliseconds; zero for never.
+    pub(crate) expires_ms: u64,
+    pub(crate) revoked: bool,
 }

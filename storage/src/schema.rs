@@ -12,7 +12,7 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 use crate::{StoreError, error::OpenError, overlay::Overlay, store::open_error, tables};
 
 /// The schema this program writes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 const VERSION_KEY: &str = "schema_version";
 const STORE_KEY: &str = "store_id";

@@ -77,6 +77,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The space of the workspace that a space belongs to.
+    pub(crate) fn workspace_of(&self, space: SpaceId) -> SpaceId {
+        self.pairs.get(&space).map_or(space, |pair| pair.workspace)
+    }
+
     pub(crate) fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
         let pair = || self.pairs.get(&space).map(|pair| &pair.control);
         self.controls.get(&space).or_else(pair).cloned()
@@ -182,7 +187,8 @@ impl Store {
         let life = schema::prepare(&opened, identity.node(), &options.fresh, place)?;
         let db = Arc::new(opened);
         let node = identity.node();
-        let memory = remember(&db, identity, life.incarnation, options).map_err(OpenError::Store)?;
+        let mut memory = remember(&db, identity, life.incarnation, options).map_err(OpenError::Store)?;
+        migrate::list_all(&db, &mut memory)?;
         let published = Arc::new(Published::default());
         published.set(&memory, memory.journal_next - 1);
         let listener = Arc::new(OnceLock::new());

@@ -30,6 +30,20 @@
 //! | `work_order` | work, all or which messages about it; rank | where the message is, or how the work stood after it |
 //! | `addresses` | node | where it was last reachable |
 //! | `journal` | number | what happened, for the event stream |
+//! | `newest` | subject; rank | where an operation is that says something about the subject: of all of them the last counts |
+//! | `principals` | space number, person or bot, id | nothing: who has a card |
+//! | `streams` | space number, stream | a stream of the Workspace door |
+//! | `stream_order` | space number, time of opening, stream | nothing: the order of streams |
+//! | `members` | stream, time of joining, principal | nothing: who takes part |
+//! | `parts` | space number, principal, stream | when the principal joined |
+//! | `listed` | stream, sequence | the stream whose timeline the sequence is of |
+//! | `posts` | space number, id | a message by its id in the Workspace door |
+//! | `client_ids` | stream, the sender's name for a message | the message's key in `posts` |
+//! | `metadata` | space number, pair, newest first | the message's key in `posts` |
+//! | `keys` | id | a key of the Workspace door |
+//! | `key_lookup` | the key's first letters, id | nothing |
+//!
+//! In the tables of the Workspace door the space number is the workspace's, also of what rests in a private space.
 //!
 //! A *rank* is an operation's place in people's order: time, author, incarnation, seq.
 
@@ -39,8 +53,10 @@ use muster_protocol::{
     identity::NodeId,
     ids::{StreamId, hash},
     operation::Header,
+    principal::Principal,
 };
 use redb::TableDefinition;
+use ulid::Ulid;
 
 type Bytes = &'static [u8];
 
@@ -71,6 +87,19 @@ pub(crate) const WORK_ORDER: TableDefinition<&[u8; 72], Bytes> = TableDefinition
 pub(crate) const ADDRESSES: TableDefinition<&[u8; 32], Bytes> = TableDefinition::new("addresses");
 pub(crate) const JOURNAL: TableDefinition<u64, Bytes> = TableDefinition::new("journal");
 
+pub(crate) const NEWEST: TableDefinition<&[u8; 72], Bytes> = TableDefinition::new("newest");
+pub(crate) const PRINCIPALS: TableDefinition<&[u8; 21], ()> = TableDefinition::new("principals");
+pub(crate) const STREAMS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("streams");
+pub(crate) const STREAM_ORDER: TableDefinition<&[u8; 28], ()> = TableDefinition::new("stream_order");
+pub(crate) const MEMBERS: TableDefinition<&[u8; 41], ()> = TableDefinition::new("members");
+pub(crate) const PARTS: TableDefinition<&[u8; 37], u64> = TableDefinition::new("parts");
+pub(crate) const LISTED: TableDefinition<&[u8; 24], &[u8; 16]> = TableDefinition::new("listed");
+pub(crate) const POSTS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("posts");
+pub(crate) const CLIENT_IDS: TableDefinition<&[u8; 32], &[u8; 20]> = TableDefinition::new("client_ids");
+pub(crate) const METADATA: TableDefinition<&[u8; 76], &[u8; 20]> = TableDefinition::new("metadata");
+pub(crate) const KEYS: TableDefinition<&[u8; 16], Bytes> = TableDefinition::new("keys");
+pub(crate) const KEY_LOOKUP: TableDefinition<&[u8; 24], ()> = TableDefinition::new("key_lookup");
+
 /// Does something with every table but `meta`, which comes first or last as the caller needs.
 macro_rules! all_tables {
     ($do:ident, $($argument:expr),*) => {
@@ -100,6 +129,18 @@ macro_rules! all_tables {
             $do($($argument,)* $crate::tables::WORK_ORDER)?,
             $do($($argument,)* $crate::tables::ADDRESSES)?,
             $do($($argument,)* $crate::tables::JOURNAL)?,
+            $do($($argument,)* $crate::tables::NEWEST)?,
+            $do($($argument,)* $crate::tables::PRINCIPALS)?,
+            $do($($argument,)* $crate::tables::STREAMS)?,
+            $do($($argument,)* $crate::tables::STREAM_ORDER)?,
+            $do($($argument,)* $crate::tables::MEMBERS)?,
+            $do($($argument,)* $crate::tables::PARTS)?,
+            $do($($argument,)* $crate::tables::LISTED)?,
+            $do($($argument,)* $crate::tables::POSTS)?,
+            $do($($argument,)* $crate::tables::CLIENT_IDS)?,
+            $do($($argument,)* $crate::tables::METADATA)?,
+            $do($($argument,)* $crate::tables::KEYS)?,
+            $do($($argument,)* $crate::tables::KEY_LOOKUP)?,
         ]
     };
 }
@@ -272,4 +313,124 @@ pub(crate) fn filtered(of: Short, kind: Option<&str>, work: Option<&str>) -> Sho
         // No kind has a slash in it, so no filter reads as another.
         (kind, work) => short(&of, &format!("{}/{}", kind.unwrap_or_default(), work.unwrap_or_default())),
     }
+}
+
+/// What the newest operation about something decides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Subject {
+    /// The card of a principal of a workspace.
+    Card(u32, Principal),
+    /// A part of a stream.
+    Stream(StreamId, u8),
+    /// Whether somebody takes part in a stream.
+    Part(StreamId, Principal),
+    /// The text of a post of a workspace.
+    Text(u32, Ulid),
+    /// Whether a post of a workspace is gone.
+    Gone(u32, Ulid),
+}
+
+impl Subject {
+    pub(crate) fn key(self) -> Short {
+        let of_space = |number: u32, id: Ulid, what: &str| {
+            short(&[&number.to_be_bytes()[..], &id.to_bytes()[..]].concat(), what)
+        };
+        match self {
+            Self::Card(number, principal) => {
+                of_space(number, principal.ulid(), if principal.is_bot() { "bot" } else { "user" })
+            }
+            Self::Stream(stream, part) => short(&stream.0, &format!("part/{part}")),
+            Self::Part(stream, principal) => short(&stream.0, &principal.to_string()),
+            Self::Text(number, id) => of_space(number, id, "text"),
+            Self::Gone(number, id) => of_space(number, id, "gone"),
+        }
+    }
+}
+
+/// People and bots as they stand in keys: which of the two, and the id.
+fn principal_bytes(principal: Principal) -> [u8; 17] {
+    key!(17: [u8::from(principal.is_bot())], principal.ulid().to_bytes())
+}
+
+fn principal_of(bytes: &[u8]) -> Principal {
+    let mut id = [0; 16];
+    id.copy_from_slice(&bytes[1..17]);
+    let id = Ulid::from_bytes(id);
+    if bytes[0] == 0 { Principal::User(id) } else { Principal::Bot(id) }
+}
+
+pub(crate) fn principal_key(space: u32, principal: Principal) -> [u8; 21] {
+    key!(21: space.to_be_bytes(), principal_bytes(principal))
+}
+
+/// Whom a key of [`principal_key`] is for.
+pub(crate) fn principal_in(key: &[u8; 21]) -> Principal {
+    principal_of(&key[4..])
+}
+
+/// Key of a stream, and of anything else that 16 bytes name in a workspace.
+pub(crate) fn id_key(space: u32, id: [u8; 16]) -> [u8; 20] {
+    key!(20: space.to_be_bytes(), id)
+}
+
+/// The id in a key of [`id_key`].
+pub(crate) fn id_in(key: &[u8; 20]) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&key[4..]);
+    id
+}
+
+pub(crate) fn stream_order_key(space: u32, opened_ms: u64, stream: StreamId) -> [u8; 28] {
+    key!(28: space.to_be_bytes(), opened_ms.to_be_bytes(), stream.0)
+}
+
+/// The stream that an entry of that order is for.
+pub(crate) fn ordered_stream(entry: &[u8; 28]) -> StreamId {
+    let mut stream = [0; 16];
+    stream.copy_from_slice(&entry[12..]);
+    StreamId(stream)
+}
+
+pub(crate) fn member_key(stream: StreamId, joined_ms: u64, principal: Principal) -> [u8; 41] {
+    key!(41: stream.0, joined_ms.to_be_bytes(), principal_bytes(principal))
+}
+
+/// When somebody joined, and who.
+pub(crate) fn member_in(key: &[u8; 41]) -> (u64, Principal) {
+    let mut joined_ms = [0; 8];
+    joined_ms.copy_from_slice(&key[16..24]);
+    (u64::from_be_bytes(joined_ms), principal_of(&key[24..]))
+}
+
+pub(crate) fn part_key(space: u32, principal: Principal, stream: StreamId) -> [u8; 37] {
+    key!(37: space.to_be_bytes(), principal_bytes(principal), stream.0)
+}
+
+/// The stream in a key of [`part_key`].
+pub(crate) fn part_stream(key: &[u8; 37]) -> StreamId {
+    let mut stream = [0; 16];
+    stream.copy_from_slice(&key[21..]);
+    StreamId(stream)
+}
+
+/// The sequence in a key of [`timeline_key`].
+pub(crate) fn sequence_in(key: &[u8; 24]) -> u64 {
+    let mut sequence = [0; 8];
+    sequence.copy_from_slice(&key[16..]);
+    u64::from_be_bytes(sequence)
+}
+
+pub(crate) fn client_key(stream: StreamId, client_id: &str) -> [u8; 32] {
+    key!(32: stream.0, short(b"client", client_id))
+}
+
+/// All messages with one pair of metadata, the newest first.
+pub(crate) fn metadata_key(space: u32, pair: (&str, &str), rank: &Rank) -> [u8; 76] {
+    let newest_first = rank.map(|byte| !byte);
+    // No key has a NUL in it, so no pair reads as another.
+    key!(76: space.to_be_bytes(), short(b"metadata", &format!("{}\0{}", pair.0, pair.1)), newest_first)
+}
+
+pub(crate) fn key_lookup_key(letters: [u8; 8], id: Ulid) -> [u8; 24] {
+    key!(24: letters, id.to_bytes())
 }

@@ -56,8 +56,21 @@ impl Batch<'_> {
             }
             _ => {}
         }
-        let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(()) };
-        let key = self.message_key(space, header, &envelope)?;
+        let Some(envelope) = self.envelope_of(op) else { return self.void_said(control, op) };
+        self.uncount(space, op, &envelope, at)?;
+        self.forget_listed(op)
+    }
+
+    /// Takes a message back, and lets what its sender sent again under the same id count in its place.
+    pub(crate) fn uncount(
+        &mut self,
+        space: SpaceId,
+        op: &Operation,
+        envelope: &Envelope,
+        at: At,
+    ) -> Result<(), StoreError> {
+        let header = op.header();
+        let key = self.message_key(space, header, envelope)?;
         let record: Option<MessageRecord> =
             self.messages.get(&key)?.map(|row| rows::read(row.value())).transpose()?;
         let Some(record) = record.filter(|record| record.at == at) else { return Ok(()) };
@@ -67,7 +80,7 @@ impl Batch<'_> {
         }
         self.take_back(space, record)?;
         // What its sender sent again under the same id counts in its place.
-        if let Some((next, again)) = self.copy_that_counts(space, header, &envelope)? {
+        if let Some((next, again)) = self.copy_that_counts(space, header, envelope)? {
             let (envelope, op) = self.envelope_at(again.at)?;
             let (sequence, _) = self.count_message(space, &op, &envelope, again.at)?;
             self.put_message(&next, MessageRecord { sequence, ..again })?;
@@ -114,6 +127,7 @@ impl Batch<'_> {
                     let gone = self.uncount_in_thread(public, thread, &envelope, &rank)?;
                     channel.threads = channel.threads.saturating_sub(u64::from(gone));
                 }
+                self.unlist_message(public, &op, &envelope)?;
             }
         }
         self.put_channel(workspace, public, channel)

@@ -10,7 +10,7 @@ use muster_protocol::{
     identity::Identity,
     network::{ChannelName, Kind, ThreadId, WorkId, WorkState},
 };
-use muster_storage::{Disk, MessagePage, OpenError, SCHEMA_VERSION, Store};
+use muster_storage::{Disk, MessagePage, OpenError, SCHEMA_VERSION, Store, Window};
 use support::options;
 
 /// The key of the node that wrote the fixtures. It was made for them.
@@ -22,7 +22,11 @@ fn node() -> Arc<Identity> {
 }
 
 fn fixture(folder: &Path) {
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v1.redb");
+    fixture_of(1, folder);
+}
+
+fn fixture_of(version: u32, folder: &Path) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/store-v{version}.redb"));
     fs::copy(kept, folder.join("store.redb")).unwrap();
 }
 
@@ -61,6 +65,28 @@ fn a_store_of_version_one_keeps_its_messages_and_gains_filters_and_work() {
         view.thread(&workspace, &channel.name, &id).unwrap().unwrap().open_work_count
     };
     assert_eq!((thread("thread_work"), thread("thread_other")), (1, 0));
+}
+
+/// Version 2 is version 1 brought up to date by the program of that time, and two messages more.
+#[test]
+fn stores_of_versions_one_and_two_show_their_messages_in_the_streams_of_the_workspace_door() {
+    for (version, in_channel, below_the_release) in [(1, 4, 1), (2, 5, 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        fixture_of(version, folder.path());
+        let store = open(folder.path(), "store.redb", node()).unwrap();
+        let view = store.view().unwrap();
+        let workspace = view.workspace("Workshop").unwrap().unwrap();
+        let streams = view.streams(&workspace, None, |_| Ok(true), 100).unwrap();
+        let channel = streams.iter().find(|stream| stream.slug.as_deref() == Some("builders")).unwrap();
+        let (posts, more) = view.posts(&workspace, channel.id, Window::Newest, 100).unwrap();
+        assert_eq!((posts.len(), more), (in_channel, false), "version {version}");
+        let replies: Vec<_> = posts.iter().map(|post| post.replies).collect();
+        assert_eq!(replies[0], below_the_release, "{replies:?}");
+        let thread = posts[0].thread.expect("somebody answered");
+        let (answers, _) = view.posts(&workspace, thread, Window::Newest, 100).unwrap();
+        assert_eq!(answers.len() as u64, below_the_release);
+        assert_eq!(view.stream(&workspace, thread).unwrap().unwrap().parent_message, Some(posts[0].id));
+    }
 }
 
 #[test]
@@ -108,7 +134,7 @@ fn a_migration_that_was_interrupted_begins_again_and_one_that_is_done_is_not_rep
     assert_eq!(names(folder.path()), ["store.redb", "store.redb.v1"]);
     let copy = fs::read(folder.path().join("store.redb.v1")).unwrap();
     assert_eq!(open(folder.path(), "store.redb", node()).unwrap().id(), id);
-    assert_eq!(SCHEMA_VERSION, 2, "a new version needs a fixture of the one before");
+    assert_eq!(SCHEMA_VERSION, 3, "a new version needs a fixture of the one before");
     assert!(fs::read(folder.path().join("store.redb.v1")).unwrap() == copy);
 
     // A copy that was made before the power went is enough, and stays the only one.

@@ -140,7 +140,7 @@ fn a_public_post_shows_as_a_say_at_the_time_of_its_operation() {
 #[test]
 fn what_is_said_of_a_post_comes_from_the_home_of_its_author_w71() {
     let control = control();
-    let target = OpId([1; 32]);
+    let target = Bytes16([1; 16]);
     let from = user(ADA).peer(&slug("ada")).to_string();
     let edited = PostEdited { target, from: from.clone(), text: "hi".into(), attachments: Vec::new() };
     let read =

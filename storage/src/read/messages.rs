@@ -157,7 +157,7 @@ impl View {
             return Ok(None);
         }
         let op = self.op(row.at)?;
-        let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) else { return Ok(None) };
+        let Some(envelope) = self.envelope_of(&op)? else { return Ok(None) };
         let author = op.header().author;
         let row = MessageRow {
             name: envelope.id.as_str().to_owned(),

@@ -4,10 +4,14 @@
 //! what it reads: no call here walks a history.
 
 mod cursor;
+mod keys;
 mod messages;
 mod network;
 mod node;
+mod people;
+mod posts;
 mod rooms;
+mod streams;
 mod sync;
 mod works;
 
@@ -21,10 +25,14 @@ use muster_protocol::{
 };
 use redb::ReadTransaction;
 
+pub use keys::KeyRow;
 pub use messages::{MessagePage, MessageRow};
 pub use network::{ChannelRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, ThreadRow, UnknownCursor};
 pub use node::{AgentRow, EventRow, MemberRow, WorkspaceRow};
+pub use people::{BotRow, PersonRow};
+pub use posts::{Author, PostRow, Window};
 pub use rooms::RoomRow;
+pub use streams::{PartRow, StreamRow};
 pub use sync::SyncView;
 
 use crate::{

@@ -274,7 +274,7 @@ impl View {
                 continue;
             }
             let op = self.op(row.at)?;
-            waiting.extend(op.body().and_then(|body| Envelope::parse(body).ok()));
+            waiting.extend(self.envelope_of(&op)?);
         }
         Ok(waiting)
     }

@@ -181,8 +181,13 @@ impl View {
         let workspace =
             space.and_then(|space| self.control(space)).map(|control| control.genesis().workspace);
         let mut data = match record.place.first() {
-            Some(at) if record.kind == "message" => message_data(&self.op(*at)?),
-            Some(at) if record.kind == "delivery" => delivery_data(&record.data, &self.op(*at)?),
+            Some(at) if record.kind == "message" => {
+                let op = self.op(*at)?;
+                message_data(&op, self.envelope_of(&op)?)
+            }
+            Some(at) if record.kind == "delivery" => {
+                delivery_data(&record.data, self.envelope_of(&self.op(*at)?)?.as_ref())
+            }
             Some(at) => self.control_data(record.space, at.seq)?,
             None => serde_json::from_str(&record.data).unwrap_or_else(|_| json!({})),
         };
@@ -212,6 +217,7 @@ impl View {
             Some(Entry::InviteCreated(invite)) => {
                 json!({ "invite_id": ask::invite_text(&invite.invite), "role": role(invite.role), "max_uses": invite.uses_max })
             }
+            Some(Entry::SlugTaken(taken)) => json!({ "principal_id": taken.principal, "slug": taken.slug }),
             Some(Entry::HomeMoved(moved)) => json!({ "home": moved.node.to_string() }),
             Some(Entry::InviteRevoked(revoked)) => json!({ "invite_id": ask::invite_text(&revoked.invite) }),
             None => json!({}),
@@ -246,16 +252,15 @@ fn agent_row(record: AgentRecord) -> Result<AgentRow, StoreError> {
 }
 
 /// What became of a message that was for a session.
-fn delivery_data(data: &str, op: &Operation) -> Value {
+fn delivery_data(data: &str, envelope: Option<&Envelope>) -> Value {
     let mut data = serde_json::from_str(data).unwrap_or_else(|_| json!({}));
-    if let Some(envelope) = op.body().and_then(|body| Envelope::parse(body).ok()) {
+    if let Some(envelope) = envelope {
         data["message_id"] = envelope.id.as_str().into();
     }
     data
 }
 
-fn message_data(op: &Operation) -> Value {
-    let envelope = op.body().and_then(|body| Envelope::parse(body).ok());
+fn message_data(op: &Operation, envelope: Option<Envelope>) -> Value {
     let Some(envelope) = envelope else { return json!({}) };
     json!({
         "message_id": envelope.id.as_str(),
