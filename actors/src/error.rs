@@ -8,6 +8,10 @@ use muster_protocol::{
 };
 use muster_storage::{NotTaken, StoreError};
 
+mod people;
+
+pub use people::{KeyError, PostError, PrincipalError, StreamError};
+
 /// The node cannot answer now; nothing is known to have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
@@ -105,7 +109,11 @@ unavailable!(
     StartSessionError,
     StopSessionError,
     SendError,
-    ResolveRoomError
+    ResolveRoomError,
+    PrincipalError,
+    KeyError,
+    StreamError,
+    PostError
 );
 
 /// Why a workspace is not founded.

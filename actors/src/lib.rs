@@ -38,11 +38,15 @@ mod workspaces;
 pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
-    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, MoveHomeError,
-    ProgramError, RegisterAgentError, RemoveMemberError, ResolveRoomError, SendError, SetRoleError,
-    SettleError, StartError, StartSessionError, StopSessionError, Unavailable,
+    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, KeyError, MoveHomeError,
+    PostError, PrincipalError, ProgramError, RegisterAgentError, RemoveMemberError, ResolveRoomError,
+    SendError, SetRoleError, SettleError, StartError, StartSessionError, StopSessionError, StreamError,
+    Unavailable,
 };
-pub use node::{BackupReport, ConnectionRow, Invite, Node, PeerRow, PresenceState, is_agent_name};
+pub use node::{
+    BackupReport, ConnectionRow, Invite, MintedKey, NewBot, NewStream, NewUser, Node, PeerRow, PresenceState,
+    is_agent_name,
+};
 pub use presence::{PresenceEvent, PresenceTurn};
 pub use session::Phase;
 pub use settings::{NetworkSettings, Settings};

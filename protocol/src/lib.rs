@@ -13,6 +13,7 @@ pub mod control;
 pub mod fork;
 pub mod identity;
 pub mod ids;
+pub mod key;
 pub mod limits;
 pub mod log;
 pub mod mutants;

@@ -79,12 +79,6 @@ impl Batch<'_> {
         Ok(is_taken)
     }
 
-    /// What is known about a principal.
-    pub(crate) fn card(&self, space: SpaceId, principal: Principal) -> Result<Option<Card>, StoreError> {
-        let subject = Subject::Card(self.space_number(space)?, principal);
-        Ok(self.newest_about(subject, |_| true)?.as_ref().and_then(Card::of))
-    }
-
     /// The effect of a card: of all about one principal the newest counts.
     pub(crate) fn apply_card(
         &mut self,

@@ -72,7 +72,7 @@ impl Node {
 
     /// Has an admin's wish decided: here when this is the home, else by asking the home. Says which node decided
     /// and where that is.
-    async fn administer(
+    pub(super) async fn administer(
         &self,
         control: &ControlState,
         entry: Entry,

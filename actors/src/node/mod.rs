@@ -5,7 +5,9 @@
 
 mod membership;
 mod peers;
+mod people;
 mod pump;
+mod streams;
 mod talk;
 
 use std::{
@@ -37,6 +39,8 @@ use crate::{
 
 pub use membership::Invite;
 pub use peers::{ConnectionRow, PeerRow, PresenceState};
+pub use people::{MintedKey, NewBot, NewUser};
+pub use streams::NewStream;
 pub use talk::is_agent_name;
 
 /// A running node. Cheap to clone.

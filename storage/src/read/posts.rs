@@ -57,6 +57,8 @@ pub struct PostRow {
     pub replies: u64,
     /// That thread, once there is one.
     pub thread: Option<StreamId>,
+    /// The name of the thread that it stands in or opens; none for one that opens none.
+    pub thread_name: Option<String>,
     /// The sender's own name for it.
     pub client_id: Option<String>,
     /// The key it was sent with.
@@ -203,6 +205,7 @@ impl View {
             attachments: Vec::new(),
             replies: below.as_ref().map_or(0, |below| below.live),
             thread: below.map(|below| below.id),
+            thread_name: (!record.thread.is_empty()).then_some(record.thread),
             client_id: None,
             sent_via: None,
             metadata: Vec::new(),

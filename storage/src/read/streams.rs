@@ -34,6 +34,8 @@ pub struct StreamRow {
     pub name: Option<String>,
     /// What it is for, if somebody said.
     pub description: Option<String>,
+    /// Of a thread: its name in the Network door.
+    pub thread_name: Option<String>,
     /// Of a thread: the message it hangs from, if that is known.
     pub parent_message: Option<Ulid>,
     /// Unix milliseconds.
@@ -95,6 +97,7 @@ impl View {
             slug: if is_named { Some(record.channel.clone()) } else { private_slug },
             name: text(self.part(id, streams::NAME)?),
             description,
+            thread_name: (!record.thread.is_empty()).then_some(record.thread),
             parent_message: <[u8; 16]>::try_from(record.parent.0.as_slice()).ok().map(Ulid::from_bytes),
             opened_ms: record.opened_ms,
             archived_ms: match archived {
