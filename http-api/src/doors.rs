@@ -12,6 +12,7 @@ use crate::{
     docs,
     guard::{self, auth::OperatorToken, host::AllowedHosts, measure::Measures},
     network, node,
+    workspace::{self, RateLimits},
 };
 
 /// The state behind every route. Cheap to clone.
@@ -24,19 +25,21 @@ pub struct Doors {
     /// One permit for each listener of the event stream.
     pub(crate) listeners: Arc<Semaphore>,
     measures: Measures,
+    rates: RateLimits,
     hosts: AllowedHosts,
 }
 
 impl Doors {
     /// Doors to `node`, served on `addresses` (as bound, so with their real ports) and, besides
     /// those, under the host names `names`. `metrics` holds what the rest of the process measures; the
-    /// doors add their own.
+    /// doors add their own. `rates` bound how often the Workspace door may be used.
     pub fn new(
         node: Node,
         operator: OperatorToken,
         addresses: &[SocketAddr],
         names: &[String],
         mut metrics: Registry,
+        rates: RateLimits,
     ) -> Self {
         let measures = Measures::register(&mut metrics);
         Self {
@@ -45,6 +48,7 @@ impl Doors {
             addresses: addresses.into(),
             metrics: Arc::new(metrics),
             measures,
+            rates,
             listeners: Arc::new(Semaphore::new(limits::EVENT_LISTENERS_MAX)),
             hosts: AllowedHosts::new(addresses, names),
         }
@@ -61,5 +65,10 @@ pub fn router(doors: Doors) -> Router {
     let (hosts, measures) = (doors.hosts.clone(), doors.measures.clone());
     let (node, _) = node::routes(&doors.operator).split_for_parts();
     let (network, _) = network::routes(network::auth::wanted(&doors)).split_for_parts();
-    guard::around(node.merge(network).with_state(doors).merge(docs::routes()), hosts, measures)
+    let (workspace, _) = workspace::routes(&doors.rates).split_for_parts();
+    guard::around(
+        node.merge(network).merge(workspace).with_state(doors).merge(docs::routes()),
+        hosts,
+        measures,
+    )
 }

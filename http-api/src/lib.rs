@@ -6,7 +6,8 @@
 //! 1. [`guard`]: it gets an id and a log line, its `Host` must be ours, no foreign web page may have
 //!    sent it, and it has bounds of size and time. Everything refused here, unknown routes and
 //!    panics included, is answered in the shape of the door the path belongs to.
-//! 2. The door's auth: the operator token for the Node door; on loopback nothing for the Network door.
+//! 2. The door's auth: the operator token for the Node door; keys for the Workspace door; on loopback nothing for the
+//!    Network door.
 //! 3. A handler: parses, asks one method of [`Node`](muster_actors::Node) or opens one
 //!    [`View`](muster_storage::View) of the store, and turns the outcome into JSON.
 //!
@@ -18,7 +19,7 @@
 //! assert!(json.contains("sendNetworkMessage"));
 //! ```
 //!
-//! A new door is a folder beside [`node`] and [`network`], a variant of [`Door`], and nothing else.
+//! A new door is a folder beside [`node`], [`network`] and [`workspace`], a variant of [`Door`], and nothing else.
 
 mod docs;
 mod door;
@@ -28,10 +29,12 @@ mod input;
 pub mod network;
 pub mod node;
 mod time;
+pub mod workspace;
 
 pub use door::Door;
 pub use doors::{Doors, router};
 pub use time::Time;
+pub use workspace::RateLimits;
 
 /// The OpenAPI 3.1 document of the door called `door`; `None` when there is no such door.
 pub fn openapi(door: &str) -> Option<utoipa::openapi::OpenApi> {

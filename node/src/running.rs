@@ -8,7 +8,7 @@ use muster_actors::{
     NetworkSettings, Node, Settings as NodeSettings,
     ports::{Clock, Entropy, Ports},
 };
-use muster_http_api::{Doors, guard::auth::OperatorToken};
+use muster_http_api::{Doors, RateLimits, guard::auth::OperatorToken};
 use muster_protocol::{identity::Identity, network::ChannelName};
 use muster_storage::{Disk, Options, Store};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -61,6 +61,7 @@ impl Running {
             &[http],
             &settings.http.allowed_hosts,
             registry,
+            RateLimits::new(settings.workspace.limits_rates(http.ip())),
         );
         let (stop_http, stopped) = oneshot::channel::<()>();
         let served = serve(listener, doors, stopped);

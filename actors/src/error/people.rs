@@ -77,6 +77,11 @@ pub enum StreamError {
     /// A part of the request breaks its rule.
     #[error("{0}")]
     Invalid(&'static str),
+    /// A private stream rests on the nodes of those who take part, and on two nodes at most.
+    #[error(
+        "a private stream is shared by two nodes at most, and its members live on more; open it on the node of one of two"
+    )]
+    TooFarApart,
     /// A channel of that slug is there.
     #[error("there is a channel of that slug already")]
     Exists,

@@ -2,10 +2,11 @@
 
 use muster_protocol::{
     content::ChannelOpened,
-    ids::{StreamId, WorkspaceId},
+    identity::NodeId,
+    ids::{SpaceId, StreamId, WorkspaceId, owned_ulid},
     network::ChannelName,
     post::{AttachmentRef, thread_of},
-    principal::{Principal, is_name},
+    principal::{Principal, Slug, is_name},
     stream::{StreamChanged, StreamKind, StreamPart, TakesPart},
 };
 use muster_storage::{NewPost, PostRow, StreamRow, View, WorkspaceRow};
@@ -29,8 +30,9 @@ pub struct NewStream {
     pub members: Vec<Principal>,
 }
 
-/// What has to be named of a stream to change it: its space's stream and, below that, the thread.
+/// What has to be named of a stream to change it: its space, its root there and, below that, the thread.
 struct Place {
+    space: SpaceId,
     root: StreamId,
     channel: String,
     thread: String,
@@ -58,8 +60,9 @@ impl Node {
         let purpose = new.description.clone().unwrap_or_else(|| slug.as_str().to_owned());
         let created_by = new.members.first().map_or_else(|| self.name().to_owned(), ToString::to_string);
         let opened = ChannelOpened { name: slug.as_str().to_owned(), purpose, created_by };
-        let place = Place { root: stream, channel: opened.name.clone(), thread: String::new() };
-        let (space, name) = (row.space, new.name.map(StreamPart::Name));
+        let space = row.space;
+        let place = Place { space, root: stream, channel: opened.name.clone(), thread: String::new() };
+        let name = new.name.map(StreamPart::Name);
         let members = new.members;
         self.written(move |batch| {
             if !batch.open_channel(space, &opened)? {
@@ -101,8 +104,8 @@ impl Node {
         let channel = if root.is_public { root.slug.unwrap_or_default() } else { String::new() };
         let thread = parent.thread_name.clone().unwrap_or_else(|| thread_of(id));
         let stream = StreamId::thread(root.id, &thread);
-        let place = Place { root: root.id, channel, thread };
-        let space = row.space;
+        let place = Place { space: root.space, root: root.id, channel, thread };
+        let space = place.space;
         self.written(move |batch| {
             let opened = StreamPart::Opened { kind: StreamKind::Thread, slug: None, by: None };
             let is_open = batch.change_stream(space, place.root, &place.changed(opened))?;
@@ -110,6 +113,121 @@ impl Node {
                 batch.change_stream(space, place.root, &place.changed(part))?;
             }
             Ok(is_open)
+        })
+        .await?;
+        self.stream_row(&row, stream)
+    }
+
+    /// Opens the stream in which two people talk alone; one that is open stays so. Both doors of a node show it to them.
+    pub async fn open_dm(&self, workspace: WorkspaceId, new: NewStream) -> Result<StreamRow, StreamError> {
+        let row = self.workspace_here(workspace)?.ok_or(StreamError::UnknownWorkspace)?;
+        let [one, other] = new.members[..] else {
+            return Err(StreamError::Invalid("`member_ids` of a dm names exactly two people"));
+        };
+        if one == other || one.is_bot() || other.is_bot() {
+            return Err(StreamError::Invalid("`member_ids` of a dm names exactly two people"));
+        }
+        check_members(&self.store().view()?, &row, &new.members)?;
+        let partner = self.partner(&row, &new.members)?;
+        let space = SpaceId::pair(row.space, self.id(), partner);
+        let stream = StreamId::dm(space, one.ulid(), other.ulid());
+        if let Some(open) = self.store().view()?.stream(&row, stream)? {
+            return Ok(open);
+        }
+        self.open_private(row, partner, stream, StreamKind::Dm, None, new).await
+    }
+
+    /// Opens a channel that only its members read.
+    pub async fn open_private_channel(
+        &self,
+        workspace: WorkspaceId,
+        new: NewStream,
+    ) -> Result<StreamRow, StreamError> {
+        let row = self.workspace_here(workspace)?.ok_or(StreamError::UnknownWorkspace)?;
+        let slug = new.slug.as_deref().and_then(|slug| Slug::parse(slug).ok());
+        let slug = slug.ok_or(StreamError::Invalid(
+            "`slug` is a letter a-z or digit, then up to 63 of a-z, 0-9, `_` and `-`",
+        ))?;
+        let view = self.store().view()?;
+        let public = StreamId::channel(row.space, slug.as_str());
+        let same = |row: &StreamRow| {
+            Ok(row.kind == StreamKind::Channel && row.slug.as_deref() == Some(slug.as_str()))
+        };
+        if view.stream(&row, public)?.is_some() || !view.streams(&row, None, same, 1)?.is_empty() {
+            return Err(StreamError::Exists);
+        }
+        check_members(&view, &row, &new.members)?;
+        drop(view);
+        let partner = self.partner(&row, &new.members)?;
+        self.open_private(row, partner, self.new_stream_id(), StreamKind::Channel, Some(slug), new).await
+    }
+
+    /// Opens one person's working stream.
+    pub async fn open_scratchpad(
+        &self,
+        workspace: WorkspaceId,
+        new: NewStream,
+    ) -> Result<StreamRow, StreamError> {
+        let row = self.workspace_here(workspace)?.ok_or(StreamError::UnknownWorkspace)?;
+        if new.members.iter().filter(|member| !member.is_bot()).count() != 1 {
+            return Err(StreamError::Invalid(
+                "`member_ids` of a scratchpad names exactly one person, and any bots",
+            ));
+        }
+        check_members(&self.store().view()?, &row, &new.members)?;
+        let partner = self.partner(&row, &new.members)?;
+        self.open_private(row, partner, self.new_stream_id(), StreamKind::Scratchpad, None, new).await
+    }
+
+    fn new_stream_id(&self) -> StreamId {
+        StreamId(owned_ulid(self.now_ms(), self.id(), self.context.random()).to_bytes())
+    }
+
+    /// The node with which a private stream of these members is shared: the one other that is home to some of them,
+    /// or this one.
+    fn partner(&self, row: &WorkspaceRow, members: &[Principal]) -> Result<NodeId, StreamError> {
+        let view = self.store().view()?;
+        let mut others = Vec::new();
+        for member in members {
+            let home = view.home_of(row, *member).ok_or(StreamError::UnknownMember)?;
+            if home != self.id() && !others.contains(&home) {
+                others.push(home);
+            }
+        }
+        match others[..] {
+            [] => Ok(self.id()),
+            [other] => Ok(other),
+            _ => Err(StreamError::TooFarApart),
+        }
+    }
+
+    async fn open_private(
+        &self,
+        row: WorkspaceRow,
+        partner: NodeId,
+        stream: StreamId,
+        kind: StreamKind,
+        slug: Option<Slug>,
+        new: NewStream,
+    ) -> Result<StreamRow, StreamError> {
+        check_texts(&new)?;
+        let workspace = row.space;
+        self.written(move |batch| {
+            let Some(space) = batch.begin_pair(workspace, partner)? else { return Ok(false) };
+            let place = Place { space, root: stream, channel: String::new(), thread: String::new() };
+            let by = new.members.iter().find(|member| !member.is_bot()).copied();
+            let mut parts = vec![StreamPart::Opened { kind, slug, by }];
+            parts.extend(new.name.map(StreamPart::Name));
+            parts.extend(new.description.map(StreamPart::Description));
+            for part in parts {
+                if !batch.change_stream(space, stream, &place.changed(part))? {
+                    return Ok(false);
+                }
+            }
+            for member in &new.members {
+                batch.take_part(space, stream, &place.takes_part(*member, true))?;
+            }
+            Ok(true)
         })
         .await?;
         self.stream_row(&row, stream)
@@ -124,9 +242,8 @@ impl Node {
     ) -> Result<(), StreamError> {
         let row = self.workspace_here(workspace)?.ok_or(StreamError::UnknownWorkspace)?;
         let place = self.place(&row, stream)?;
-        let space = row.space;
         self.written(move |batch| {
-            batch.change_stream(space, place.root, &place.changed(StreamPart::Archived(archived)))
+            batch.change_stream(place.space, place.root, &place.changed(StreamPart::Archived(archived)))
         })
         .await
     }
@@ -144,12 +261,29 @@ impl Node {
         let view = self.store().view()?;
         if joined {
             check_members(&view, &row, &[member])?;
+            self.check_reach(&view, &row, &place, member)?;
         } else if !view.takes_part(&row, place.root, member)? {
             return Err(StreamError::UnknownMember);
         }
         drop(view);
-        let space = row.space;
-        self.written(move |batch| batch.take_part(space, place.root, &place.takes_part(member, joined))).await
+        let takes_part = place.takes_part(member, joined);
+        self.written(move |batch| batch.take_part(place.space, place.root, &takes_part)).await
+    }
+
+    /// Whether a private stream is on the home of who should take part.
+    fn check_reach(
+        &self,
+        view: &View,
+        row: &WorkspaceRow,
+        place: &Place,
+        member: Principal,
+    ) -> Result<(), StreamError> {
+        if !place.channel.is_empty() {
+            return Ok(());
+        }
+        let home = view.home_of(row, member).ok_or(StreamError::UnknownMember)?;
+        let is_here = view.control(place.space).is_some_and(|control| control.role(home).is_some());
+        if is_here { Ok(()) } else { Err(StreamError::TooFarApart) }
     }
 
     /// Says something as a person or bot of this node. `Ok` means durable here, and on its way to all members.
@@ -232,7 +366,12 @@ impl Node {
         let found = view.stream(row, stream)?.ok_or(StreamError::UnknownStream)?;
         let root = view.stream(row, found.root)?.ok_or(StreamError::UnknownStream)?;
         let channel = if root.is_public { root.slug.unwrap_or_default() } else { String::new() };
-        Ok(Place { root: found.root, channel, thread: found.thread_name.unwrap_or_default() })
+        Ok(Place {
+            space: root.space,
+            root: found.root,
+            channel,
+            thread: found.thread_name.unwrap_or_default(),
+        })
     }
 }
 

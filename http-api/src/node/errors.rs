@@ -9,8 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_actors::{
-    BackupError, CreateWorkspaceError, InviteError, JoinError, MoveHomeError, RegisterAgentError,
-    RemoveMemberError, SetRoleError, SettleError, StartSessionError, StopSessionError, Unavailable,
+    BackupError, CreateWorkspaceError, InviteError, JoinError, KeyError, MoveHomeError, PrincipalError,
+    RegisterAgentError, RemoveMemberError, SetRoleError, SettleError, StartSessionError, StopSessionError,
+    StreamError, Unavailable,
 };
 use muster_protocol::ticket::JoinRefusal;
 use muster_storage::StoreError;
@@ -86,6 +87,10 @@ rows! {
         "A member is missing, of the wrong type or outside its bounds. The detail names it.";
     NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "This is not a ticket"
         "A ticket is one word that begins with `muster1`. Copy it whole, as `muster invite` printed it.";
+    INVALID_SCOPE = BAD_REQUEST "INVALID_SCOPE" "The key cannot be granted that"
+        "A key needs at least one scope of streams:read, messages:search, messages:read, messages:write, memos:read, \
+         attachments:read, attachments:write, users:read, bot-runtime:read, bot-runtime:write, bot-invocations:read and \
+         bot-invocations:write.";
     NO_TOKEN = UNAUTHORIZED "operator_token_required" "The operator token is missing or wrong"
         "Send `Authorization: Bearer TOKEN` with the text of `operator.token` in the data folder of this node.";
     FOREIGN_ORIGIN = FORBIDDEN "foreign_origin" "The request comes from a foreign web page"
@@ -106,6 +111,14 @@ rows! {
         "Sessions are of agents that this node has registered in the workspace." try "muster agent register NAME";
     UNKNOWN_SESSION = NOT_FOUND "unknown_session" "There is no such session"
         "No session of this node has that id in the workspace." try "muster session list";
+    UNKNOWN_PRINCIPAL = NOT_FOUND "unknown_principal" "There is no such person or bot here"
+        "People and bots are changed, and get their keys, on the node that is their home." try "muster user list";
+    UNKNOWN_KEY = NOT_FOUND "unknown_key" "There is no such key on this node"
+        "A key is revoked on the node that made it. Its id begins with uak_ or bak_.";
+    UNKNOWN_STREAM = NOT_FOUND "unknown_stream" "There is no such stream on this node"
+        "A private stream is on the nodes of those who take part alone.";
+    UNKNOWN_MESSAGE = NOT_FOUND "unknown_message" "There is no such message on this node"
+        "It was deleted, has not arrived yet, or stands in a private stream of others.";
     NO_ROUTE = NOT_FOUND "unknown_path" "There is nothing at this path"
         "`/docs` lists what there is.";
     WRONG_METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The path does not take this method"
@@ -171,6 +184,31 @@ impl Problem {
     /// No member answers to the peer id.
     pub(super) fn unknown_member() -> Self {
         UNKNOWN_MEMBER.with("no member of the workspace has that peer id")
+    }
+
+    /// Nobody answers to the id.
+    pub(super) fn unknown_principal() -> Self {
+        UNKNOWN_PRINCIPAL.with("this node is home to no person or bot of that id")
+    }
+
+    /// No key has the id.
+    pub(super) fn unknown_key() -> Self {
+        UNKNOWN_KEY.with("this node has no key of that id")
+    }
+
+    /// No stream has the id.
+    pub(super) fn unknown_stream() -> Self {
+        UNKNOWN_STREAM.with("the workspace has no such stream on this node")
+    }
+
+    /// No message has the id.
+    pub(super) fn unknown_message() -> Self {
+        UNKNOWN_MESSAGE.with("the workspace has no such message on this node")
+    }
+
+    /// A scope that cannot be granted (W-27).
+    pub(super) fn invalid_scope() -> Self {
+        INVALID_SCOPE.with(KeyError::Scope)
     }
 
     /// All places at the event stream are taken.
@@ -378,6 +416,52 @@ impl From<StopSessionError> for Problem {
             E::Unavailable(error) => error.into(),
             E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
             E::UnknownSession => UNKNOWN_SESSION.with(error),
+        }
+    }
+}
+
+impl From<PrincipalError> for Problem {
+    fn from(error: PrincipalError) -> Self {
+        use PrincipalError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownPrincipal => UNKNOWN_PRINCIPAL.with(error),
+            E::SlugTaken => EXISTS.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
+            E::TooMany => TOO_MANY.with(error),
+            E::Invalid(_) | E::UnknownOwner => INVALID.with(error),
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        use KeyError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownPrincipal => UNKNOWN_PRINCIPAL.with(error),
+            E::UnknownKey => UNKNOWN_KEY.with(error),
+            E::Scope => INVALID_SCOPE.with(error),
+            E::Expired => INVALID.with(error),
+            E::TooMany => TOO_MANY.with(error),
+        }
+    }
+}
+
+impl From<StreamError> for Problem {
+    fn from(error: StreamError) -> Self {
+        use StreamError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::UnknownStream => UNKNOWN_STREAM.with(error),
+            E::UnknownMessage => UNKNOWN_MESSAGE.with(error),
+            E::UnknownMember => UNKNOWN_PRINCIPAL.with(error),
+            E::Invalid(_) | E::TooFarApart => INVALID.with(error),
+            E::Exists => EXISTS.with(error),
+            E::NotAllowed => NOT_ALLOWED.with(error),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The Node door: what the other doors need and lack. Contract `contracts/node.yaml`.
 //!
-//! Workspaces, invites and members; agents and their sessions; status, events, metrics and backups.
+//! Workspaces, invites and members; people, bots, their keys and streams; agents and their sessions; status, events,
+//! metrics and backups.
 //! The operator token opens all of it but the two health checks.
 
 mod agents;
@@ -10,11 +11,14 @@ mod events;
 mod health;
 mod invites;
 mod join;
+mod keys;
 mod members;
 mod metrics;
 mod peers;
+mod people;
 mod sessions;
 mod status;
+mod streams;
 mod workspaces;
 
 use axum::middleware::from_fn_with_state;
@@ -35,13 +39,16 @@ use crate::{
     info(
         title = "Node API",
         version = "0.1.0",
-        description = "The node's own surface: workspaces, invites and members, agents and sessions, status, events, \
-                       metrics and backups. Errors are RFC 9457 problem details with a stable `code`."
+        description = "The node's own surface: workspaces, invites and members, people, bots and their keys, streams, \
+                       agents and sessions, status, events, metrics and backups. Errors are RFC 9457 problem details with a stable `code`."
     ),
     servers((url = "/")),
     tags(
         (name = "node", description = "This node."),
         (name = "workspaces", description = "Workspaces, who takes part, and how others join."),
+        (name = "people", description = "People and bots whose home is this node."),
+        (name = "keys", description = "Keys of the Workspace door."),
+        (name = "streams", description = "Streams, and who takes part in them."),
         (name = "agents", description = "Agents of this node and their sessions."),
     ),
     security(("operator" = [])),
@@ -98,4 +105,15 @@ fn closed() -> OpenApiRouter<Doors> {
         .routes(routes!(agents::list, agents::register))
         .routes(routes!(sessions::list, sessions::start))
         .routes(routes!(sessions::stop))
+        .routes(routes!(people::users, people::create_user))
+        .routes(routes!(people::end_membership))
+        .routes(routes!(people::bots, people::create_bot))
+        .routes(routes!(people::archive_bot))
+        .routes(routes!(keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(streams::create))
+        .routes(routes!(streams::archive))
+        .routes(routes!(streams::unarchive))
+        .routes(routes!(streams::add_member))
+        .routes(routes!(streams::remove_member))
 }

@@ -16,6 +16,7 @@ pub struct Settings {
     pub http: Http,
     pub mesh: Mesh,
     pub network: Network,
+    pub workspace: Workspace,
     pub log: Log,
     pub storage: Storage,
     /// The tables `[providers.NAME]`, which stand in the file alone.
@@ -95,6 +96,38 @@ pub struct Network {
     pub require_token: bool,
     pub default_channel: String,
     pub max_replay_age_seconds: u32,
+}
+
+/// The keys `workspace.*`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table of keys has one text for each")]
+pub struct Workspace {
+    pub rate_limits: RateLimits,
+    pub memo_quiet_seconds: u32,
+}
+
+/// Whether the Workspace door bounds how often it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RateLimits {
+    /// Always.
+    On,
+    /// Never.
+    Off,
+    /// Unless only programs of this machine can connect.
+    Auto,
+}
+
+impl Workspace {
+    /// Whether rates are limited when HTTP is served at `address`.
+    pub fn limits_rates(&self, address: std::net::IpAddr) -> bool {
+        match self.rate_limits {
+            RateLimits::On => true,
+            RateLimits::Off => false,
+            RateLimits::Auto => !address.is_loopback(),
+        }
+    }
 }
 
 /// The keys `log.*`.

@@ -120,6 +120,18 @@ pub const KEYS: &[Key] = &[
         "300",
         "How old a greeting or question may be when it arrives and still count.",
     ),
+    key(
+        "workspace.rate_limits",
+        Choice(&["on", "off", "auto"]),
+        "auto",
+        "Bound how often keys and addresses use the Workspace door; auto is off on loopback.",
+    ),
+    key(
+        "workspace.memo_quiet_seconds",
+        Number(0, DAY_SECONDS),
+        "30",
+        "How long a conversation has to be quiet before its memos are shown.",
+    ),
     key("log.level", LogFilter, "info", "What to log: a level, or a filter such as info,muster=debug."),
     key(
         "log.format",

@@ -11,7 +11,12 @@
 
 use std::{collections::BTreeMap, convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    response::Response,
+};
 use futures::FutureExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -116,10 +121,14 @@ async fn connection(
     place: Arc<Place>,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
+    let from = stream.peer_addr().ok().map(ConnectInfo);
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let (routes, place) = (routes.clone(), place.clone());
         async move {
-            let request: Request = request.map(|body| place.asked(Body::new(body)));
+            let mut request: Request = request.map(|body| place.asked(Body::new(body)));
+            if let Some(from) = from {
+                request.extensions_mut().insert(from);
+            }
             let response: Response = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
             Ok::<_, Infallible>(response.map(|body| place.answered(body)))
         }

@@ -1,7 +1,7 @@
 //! Streams of the Workspace door, who may read them, and who takes part (W-32 to W-38, W-75 to W-80).
 
 use muster_protocol::{
-    ids::StreamId,
+    ids::{SpaceId, StreamId},
     operation::Operation,
     principal::{Principal, Slug},
     stream::{StreamKind, StreamPart},
@@ -22,6 +22,8 @@ use crate::{
 pub struct StreamRow {
     /// Which.
     pub id: StreamId,
+    /// The space it rests in.
+    pub space: SpaceId,
     /// What kind.
     pub kind: StreamKind,
     /// The stream it hangs in, or itself.
@@ -89,8 +91,10 @@ impl View {
             Some((StreamPart::Opened { slug, .. }, _)) => slug.map(|slug: Slug| slug.to_string()),
             _ => None,
         };
+        let space = self.state.spaces.get(&record.space).copied();
         Ok(Some(StreamRow {
             id,
+            space: space.ok_or(StoreError::Damaged("a stream rests in no space"))?,
             kind,
             root: record.root,
             is_public: !record.channel.is_empty(),
