@@ -16,6 +16,7 @@ pub mod ids;
 pub mod key;
 pub mod limits;
 pub mod log;
+pub mod markdown;
 pub mod mutants;
 pub mod network;
 pub mod operation;

@@ -20,26 +20,48 @@ use crate::{Doors, input::InPath};
 
 /// The principal behind a key, told apart by `kind` and, for bots, by `botType`.
 #[derive(Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
+#[serde(untagged)]
 pub(super) enum Principal {
-    User {
-        workspace_id: String,
-        user_id: String,
-    },
-    Bot {
-        workspace_id: String,
-        bot_id: String,
-        bot_type: BotType,
-        traits: Vec<String>,
-        /// Null for a shared bot.
-        #[schema(required)]
-        owner_user_id: Option<String>,
-    },
+    User(UserPrincipal),
+    Bot(BotPrincipal),
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserPrincipal {
+    kind: UserKind,
+    workspace_id: String,
+    user_id: String,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum BotType {
+enum UserKind {
+    User,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BotPrincipal {
+    kind: BotKind,
+    workspace_id: String,
+    bot_id: String,
+    bot_type: BotType,
+    traits: Vec<String>,
+    /// Null for a shared bot.
+    #[schema(required)]
+    owner_user_id: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum BotKind {
+    Bot,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum BotType {
     Shared,
     Personal,
 }
@@ -58,17 +80,22 @@ pub(super) async fn read(
     let workspace_id = caller.workspace.id.to_string();
     Ok(Json(Data {
         data: match caller.actor {
-            Actor::User(person) => Principal::User { workspace_id, user_id: person.id.to_string() },
+            Actor::User(person) => Principal::User(UserPrincipal {
+                kind: UserKind::User,
+                workspace_id,
+                user_id: person.id.to_string(),
+            }),
             Actor::Bot(bot) => {
                 let owner_user_id = bot.owner().map(|owner| owner.to_string());
                 let bot_type = if owner_user_id.is_some() { BotType::Personal } else { BotType::Shared };
-                Principal::Bot {
+                Principal::Bot(BotPrincipal {
+                    kind: BotKind::Bot,
                     workspace_id,
                     bot_id: bot.id.to_string(),
                     bot_type,
                     traits: bot.card.traits,
                     owner_user_id,
-                }
+                })
             }
         },
     }))
@@ -111,8 +138,14 @@ pub(super) struct PersonalBot {
     archived_at: Option<Moment>,
     created_at: Moment,
     updated_at: Moment,
-    r#type: BotType,
+    r#type: PersonalType,
     owner_user_id: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum PersonalType {
+    Personal,
 }
 
 impl PersonalBot {
@@ -128,7 +161,7 @@ impl PersonalBot {
             archived_at: (bot.card.archived_ms > 0).then_some(Moment(bot.card.archived_ms)),
             created_at: Moment(bot.created_ms()),
             updated_at: Moment(bot.updated_ms),
-            r#type: BotType::Personal,
+            r#type: PersonalType::Personal,
             traits: bot.card.traits,
             name: bot.card.name,
         })

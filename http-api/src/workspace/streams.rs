@@ -239,6 +239,9 @@ pub(super) struct Member {
     user_id: String,
     name: String,
     slug: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    avatar_url: Option<String>,
     joined_at: Moment,
 }
 
@@ -287,6 +290,7 @@ pub(super) async fn members(
             user_id: person.id.to_string(),
             name: person.card.name,
             slug: person.slug.to_string(),
+            avatar_url: None,
             joined_at: Moment(part.joined_ms),
         });
     }

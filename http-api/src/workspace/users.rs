@@ -25,6 +25,9 @@ pub(super) struct User {
     name: String,
     slug: String,
     email: String,
+    #[serde(rename = "avatarUrl", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    avatar_url: Option<String>,
     /// owner, admin or member.
     role: String,
 }
@@ -36,6 +39,7 @@ impl From<PersonRow> for User {
             slug: person.slug.to_string(),
             name: person.card.name,
             email: person.card.email,
+            avatar_url: None,
             role: person.card.role,
         }
     }

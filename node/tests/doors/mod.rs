@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary takes its part of it")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail by panicking")]
 
+pub mod team;
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -179,7 +181,15 @@ fn check_shape(path: &str, answer: &Answer) {
     }
     let kind = answer.headers["content-type"].to_str().unwrap();
     assert!(answer.headers.contains_key("x-request-id"), "{path}");
-    if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
+    if path.starts_with("/api/v1/workspaces/") {
+        assert_eq!(kind, "application/json", "{path}: {}", answer.text);
+        assert!(
+            answer.json["error"].as_str().is_some_and(|text| !text.is_empty()),
+            "{path}: {}",
+            answer.text
+        );
+        assert!(!answer.text.contains("threa_"), "{path} echoes a key: {}", answer.text);
+    } else if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
         let diagnostic = &answer.json["diagnostic"];
         assert!(kind == "application/json" && answer.json["error"].is_string(), "{path}: {}", answer.text);
         assert_eq!(diagnostic["category"], "network", "{path}: {}", answer.text);
