@@ -1,0 +1,140 @@
+//! The Workspace door of two nodes of one workspace: one conversation, wherever its people live.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod doors;
+
+use doors::{
+    Node, PATIENCE, ids,
+    team::{Keyed, Team},
+};
+use serde_json::{Value, json};
+
+/// A home with ada, and a member with bob.
+struct Pair {
+    home: Node,
+    member: Node,
+    team: Team,
+    ada: Keyed,
+    bob: Keyed,
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let (home, member) = (Node::start().await, Node::start().await);
+        let team = Team::new(&home, "garden").await;
+        let invite = home.post(&team.node_path("invites"), &json!({})).await.with(201);
+        member.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
+        let (ada, bob) = (team.person(&home, "Ada").await, team.person(&member, "Bob").await);
+        Self { home, member, team, ada, bob }
+    }
+}
+
+/// Asks again until the answer is as wanted: what one node says takes a moment to the other.
+async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut look: impl AsyncFnMut() -> T) {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let found = look().await;
+        if found == wanted {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{found:?} instead of {wanted:?}");
+        doors::pause().await;
+    }
+}
+
+async fn slugs(team: &Team, node: &Node, who: &Keyed) -> Vec<String> {
+    ids(&team.get(node, who, "users").await.with(200)["data"], "slug")
+}
+
+#[tokio::test]
+async fn people_of_two_nodes_talk_in_one_channel_and_see_the_same() {
+    let Pair { home, member, team, ada, bob } = &Pair::new().await;
+    until(vec!["ada".to_owned(), "bob".into()], async || slugs(team, home, ada).await).await;
+    let channel = team.channel(home, "builders", &[ada, bob]).await;
+    let root = team.say(home, ada, &channel, "Shall we?").await;
+    until(vec!["Shall we?".to_owned()], async || {
+        match team.get(member, bob, &format!("streams/{channel}/messages")).await {
+            got if got.status == 200 => ids(&got.json["data"], "content"),
+            _ => Vec::new(),
+        }
+    })
+    .await;
+    let thread = team.thread(member, root["id"].as_str().unwrap()).await;
+    let reply = team.say(member, bob, &thread, "Yes.").await;
+    assert_eq!(reply["sentVia"], format!("api_key:{}", bob.key_id));
+    until(json!(1), async || {
+        let got = team.get(home, ada, &format!("streams/{channel}/messages")).await.with(200);
+        got["data"][0]["replyCount"].clone()
+    })
+    .await;
+    let listed = team.get(home, ada, &format!("streams/{thread}/messages")).await.with(200);
+    let shown = |message: &Value| {
+        let mut message = message.clone();
+        message.as_object_mut().unwrap().remove("sequence"); // each node counts for itself
+        message
+    };
+    assert_eq!(shown(&listed["data"][0]), shown(&reply));
+    // An edit and a deletion travel, too.
+    let path = format!("messages/{}", reply["id"].as_str().unwrap());
+    let body = json!({ "content": "Yes!" });
+    team.ask(member, bob, reqwest::Method::PATCH, &path, Some(&body)).await.with(200);
+    until(vec!["Yes!".to_owned()], async || team.texts(home, ada, &thread).await).await;
+    team.ask(member, bob, reqwest::Method::DELETE, &path, None).await.with(204);
+    until(Vec::<String>::new(), async || team.texts(home, ada, &thread).await).await;
+    // A key opens the node that made it, and a person is spoken for by theirs.
+    team.get(home, bob, "me").await.refuses(401, "UNAUTHORIZED");
+    let theirs = json!({ "user_id": bob.id, "scopes": ["users:read"] });
+    home.post(&team.node_path("keys"), &theirs).await.refuses(404, "unknown_principal");
+}
+
+#[tokio::test]
+async fn a_private_stream_is_on_the_nodes_of_its_members_and_nowhere_else() {
+    let Pair { home, member, team, ada, bob } = &Pair::new().await;
+    let third = Node::start().await;
+    let invite = home.post(&team.node_path("invites"), &json!({})).await.with(201);
+    third.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
+    let eve = team.person(&third, "Eve").await;
+    let all = || vec!["ada".to_owned(), "bob".into(), "eve".into()];
+    for (node, who) in [(home, ada), (member, bob), (&third, &eve)] {
+        until(all(), async || slugs(team, node, who).await).await;
+    }
+    let dm = team.stream(home, json!({ "type": "dm", "member_ids": [ada.id, bob.id] })).await;
+    team.say(home, ada, &dm, "between us").await;
+    let at_bob = async || match team.get(member, bob, &format!("streams/{dm}/messages")).await {
+        got if got.status == 200 => ids(&got.json["data"], "content"),
+        _ => Vec::new(),
+    };
+    until(vec!["between us".to_owned()], at_bob).await;
+    team.say(member, bob, &dm, "and nobody else").await;
+    until(vec!["between us".to_owned(), "and nobody else".into()], async || team.texts(home, ada, &dm).await)
+        .await;
+    let again = team.stream(member, json!({ "type": "dm", "member_ids": [bob.id, ada.id] })).await;
+    assert_eq!(again, dm);
+    team.get(&third, &eve, &format!("streams/{dm}")).await.refuses(403, "FORBIDDEN");
+    let store = std::fs::read(third.home.path().join("node/store.redb")).unwrap();
+    assert!(!store.windows(10).any(|part| part == b"between us"), "it never came to the third node");
+    let three = json!({ "type": "channel", "slug": "plans", "visibility": "private",
+                        "member_ids": [ada.id, bob.id, eve.id] });
+    home.post(&team.node_path("streams"), &three).await.refuses(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn without_the_home_nobody_new_is_named_and_everybody_talks_on() {
+    let Pair { home, member, team, ada, bob } = Pair::new().await;
+    let channel = team.channel(&home, "builders", &[&ada, &bob]).await;
+    until(true, async || team.get(&member, &bob, &format!("streams/{channel}")).await.status == 200).await;
+    until(true, async || {
+        let members = team.get(&member, &bob, &format!("streams/{channel}/members")).await.with(200);
+        ids(&members["data"], "userId").contains(&bob.id)
+    })
+    .await;
+    let folder = home.kill().await;
+    let eve = json!({ "name": "Eve", "email": "eve@example.org" });
+    member.post(&team.node_path("users"), &eve).await.refuses(503, "home_unreachable");
+    assert!(!slugs(&team, &member, &bob).await.contains(&"eve".to_owned()));
+    team.say(&member, &bob, &channel, "anybody here?").await;
+    let home = Node::start_in(folder, &[]).await;
+    until(vec!["anybody here?".to_owned()], async || team.texts(&home, &ada, &channel).await).await;
+    until(201, async || member.post(&team.node_path("users"), &eve).await.status).await;
+    until(true, async || slugs(&team, &home, &ada).await.contains(&"eve".to_owned())).await;
+}
