@@ -6,6 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{output::Output, span};
 
+mod people;
+
+pub(super) use people::{BotCommand, KeyCommand, StreamArg, StreamCommand, UserCommand};
+
 /// A node on which people and agents work together, and that meets other nodes directly.
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, propagate_version = true)]
@@ -73,6 +77,18 @@ pub(super) enum Ask {
     },
     /// List the nodes of a workspace, or remove one.
     Member(MemberArgs),
+    /// The people of a workspace.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The bots of a workspace.
+    #[command(subcommand)]
+    Bot(BotCommand),
+    /// Keys of the Workspace door.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Streams of the Workspace door: open and archive them, and who takes part.
+    #[command(subcommand)]
+    Stream(StreamCommand),
     /// Make agents known by name.
     Agent(AgentArgs),
     /// Start, stop and list sessions of agents in channels.

@@ -21,6 +21,7 @@ mod explain;
 mod node;
 mod openapi;
 mod output;
+mod people;
 mod restore;
 mod span;
 mod sse;
@@ -161,6 +162,10 @@ async fn ask(place: &Place, command: Ask, output: Output) -> Result<(), CliError
         Ask::Invite(args) => workspaces::invite(&node, args, output).await,
         Ask::Join { ticket } => workspaces::join(&node, &ticket, output).await,
         Ask::Member(args) => workspaces::member(&node, args, output).await,
+        Ask::User(command) => people::user(&node, command, output).await,
+        Ask::Bot(command) => people::bot(&node, command, output).await,
+        Ask::Key(command) => people::key(&node, command, output).await,
+        Ask::Stream(command) => people::stream(&node, command, output).await,
         Ask::Agent(args) => agents::agent(&node, args, output).await,
         Ask::Session(args) => agents::session(&node, args, output).await,
         Ask::Send(args) => talk::send(&node, args, output).await,
