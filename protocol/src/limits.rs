@@ -301,6 +301,32 @@ pub const PROGRAM_LOG_LINE_BYTES_MAX: usize = 4 * 1024;
 /// How long a program has to end by itself once its input is closed; then it is killed.
 pub const PROGRAM_STOP_GRACE: Duration = Duration::from_secs(3);
 
+// ---- search ----------------------------------------------------------------------------------
+
+/// Hits of one search when the caller does not say (W-85).
+pub const SEARCH_HITS_DEFAULT: usize = 20;
+/// Hits of one search at most. The doors allow fewer; it bounds what one search keeps in memory.
+pub const SEARCH_HITS_MAX: usize = 1000;
+/// Words and phrases of one query that count; a longer one is a text, not a question.
+pub const SEARCH_WORDS_MAX: usize = 64;
+/// Bytes of one word in the search index. Longer ones are encoded bytes, which nobody types to their end.
+pub const SEARCH_WORD_BYTES_MAX: usize = 128;
+/// Memory in which the search index gathers messages before it writes them to disk: the least the engine takes.
+pub const SEARCH_WRITER_BYTES: usize = 15_000_000;
+/// Messages that the search index learns from which words go together, at most: a second of work, and more would not
+/// tell it more.
+pub const SEARCH_LEARNED_MESSAGES_MAX: usize = 200_000;
+/// Words whose company is learnt: 256 bytes each, 4 MiB together. Rarer ones say too little.
+pub const SEARCH_LEARNED_WORDS_MAX: usize = 16_384;
+/// Neighbours by meaning that are looked at in one search; as in the original, more than are shown.
+pub const SEARCH_NEIGHBOURS: usize = 100;
+/// Texts that one request turns into vectors: a local model answers within seconds.
+pub const EMBED_TEXTS_AT_ONCE: usize = 64;
+/// Bytes of one text that are turned into a vector. Models read a few hundred words and ignore, or refuse, the rest.
+pub const EMBED_TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Numbers of one vector: the largest models have 4096.
+pub const EMBED_DIMENSIONS_MAX: usize = 8192;
+
 // ---- the process -----------------------------------------------------------------------------
 
 /// Files, sockets included, that the system has to let a node open. At rest it has 18 open, and with fewer it
