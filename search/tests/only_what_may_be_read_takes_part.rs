@@ -56,6 +56,7 @@ fn a_stream_is_searched_with_its_threads_and_a_thread_alone_w85() {
     shelf.put(|document| (document.stream, document.root) = (stream(2), stream(2)), "bug elsewhere");
     shelf.commit();
     let only = |number| move |query: &mut Query| query.streams = Some(BTreeSet::from([stream(number)]));
+    assert_found(&shelf, |_| (), &["bug in the channel", "bug in its thread", "bug elsewhere"]);
     assert_found(&shelf, only(1), &["bug in the channel", "bug in its thread"]);
     assert_found(&shelf, only(30), &["bug in its thread"]);
     assert_found(&shelf, only(99), &[]);
