@@ -26,6 +26,7 @@ use crate::{
     peer_link::PeerLinkMessage,
     ports::{Link, Ports},
     presence::{PresenceEvent, PresenceMessage, PresenceTable},
+    search::Search,
     session::{Phase, SessionMessage},
     settings::Settings,
     workspaces::WorkspacesMessage,
@@ -119,6 +120,7 @@ pub(crate) struct Context {
     /// Why the node has to stop, once it has to.
     pub(crate) failure: watch::Sender<Option<String>>,
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) search: Arc<Search>,
 }
 
 impl Context {
@@ -129,6 +131,7 @@ impl Context {
             turns: broadcast::Sender::new(limits::PRESENCE_EVENTS_WAITING),
             failure: watch::Sender::new(None),
             permits: Arc::new(Semaphore::new(limits::PERMITS_MAX)),
+            search: Arc::default(),
             heard: Mutex::default(),
             started_ms: ports.clock.monotonic_ms(),
             store,

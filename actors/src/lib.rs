@@ -30,6 +30,7 @@ mod peer_link;
 mod presence;
 mod rest;
 mod root;
+mod search;
 mod session;
 mod settings;
 mod supervisor;
@@ -48,5 +49,6 @@ pub use node::{
     is_agent_name,
 };
 pub use presence::{PresenceEvent, PresenceTurn};
+pub use search::SearchProgress;
 pub use session::Phase;
 pub use settings::{NetworkSettings, Settings};

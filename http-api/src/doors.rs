@@ -25,7 +25,7 @@ pub struct Doors {
     /// One permit for each listener of the event stream.
     pub(crate) listeners: Arc<Semaphore>,
     measures: Measures,
-    rates: RateLimits,
+    pub(crate) rates: RateLimits,
     hosts: AllowedHosts,
 }
 
@@ -65,7 +65,7 @@ pub fn router(doors: Doors) -> Router {
     let (hosts, measures) = (doors.hosts.clone(), doors.measures.clone());
     let (node, _) = node::routes(&doors.operator).split_for_parts();
     let (network, _) = network::routes(network::auth::wanted(&doors)).split_for_parts();
-    let (workspace, _) = workspace::routes(&doors.rates).split_for_parts();
+    let (workspace, _) = workspace::routes(&doors).split_for_parts();
     guard::around(
         node.merge(network).merge(workspace).with_state(doors).merge(docs::routes()),
         hosts,

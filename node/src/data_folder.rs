@@ -5,6 +5,7 @@
 //! operator.token  0600  opens everything this node offers over HTTP
 //! store.redb            what the node knows
 //! blobs/                attachments, named by hash
+//! search/               the search index: a cache, made anew when it is missing
 //! muster.toml           settings, written by the owner
 //! run.json              where the running node is found; gone when it stopped
 //! lock                  held by the running node; its process id is in it
@@ -192,6 +193,11 @@ impl DataFolder {
     /// The folder of attachments; it exists.
     pub fn blobs_path(&self) -> PathBuf {
         self.path.join("blobs")
+    }
+
+    /// Where the search index is.
+    pub fn search_path(&self) -> PathBuf {
+        self.path.join("search")
     }
 
     /// The node's identity, made at the first start.

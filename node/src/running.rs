@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use crate::{
     config::Settings,
     data_folder::{DataFolder, Run},
+    embedding::embedder,
     http,
     mesh::{self, MeshConfig},
     programs::SystemPrograms,
@@ -55,6 +56,8 @@ impl Running {
         let programs = Arc::new(SystemPrograms::new(settings.providers.clone()));
         let ports = Ports { clock, entropy: Arc::new(entropy), network, programs };
         let node = Node::start(identity, store, ports, events, node_settings(settings)?).await?;
+        let embedder = embedder(&settings.search)?;
+        node.keep_search(folder.search_path(), embedder).context("the search index cannot be kept")?;
         let doors = Doors::new(
             node.clone(),
             OperatorToken::new(&token),

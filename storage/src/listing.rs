@@ -244,6 +244,10 @@ impl Batch<'_> {
         if record.sequence > 0 {
             self.leave_list(&op, record.stream, record.sequence)?;
             self.enter_list(&op, record.root, stream, record.sequence)?;
+            // The post that opens a thread passes through it on its way into the channel: that is no news.
+            if post_of(&op).is_none() {
+                self.note_message(&op, stream, "moved")?;
+            }
         }
         self.posts.insert(&key, rows::write(&PostRecord { stream, ..record }).as_slice())?;
         Ok(())

@@ -21,6 +21,7 @@ use muster_protocol::{
     ids::{SpaceId, WorkspaceId},
     network::ChannelName,
 };
+use muster_search::{Embedder, Index};
 use muster_storage::{BackupError, Batch, Store, StoreError, WorkspaceRow};
 use ractor::{Actor, ActorRef};
 use tokio::sync::{broadcast, watch};
@@ -32,6 +33,7 @@ use crate::{
     ports::{Events, Ports},
     presence::{PresenceEvent, PresenceMessage},
     root::NodeSupervisor,
+    search::SearchProgress,
     session::Phase,
     settings::Settings,
     supervisor::CALL,
@@ -79,6 +81,25 @@ impl Node {
         Ok(Self { context, root, started_ms })
     }
 
+    /// Keeps a search index of all messages in a folder from now on. `embedder` knows the meaning of texts, if anything
+    /// does.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn keep_search(&self, folder: PathBuf, embedder: Option<Arc<dyn Embedder>>) -> std::io::Result<()> {
+        self.context.search.start(folder, embedder, self.context.store.clone(), self.subscribe())
+    }
+
+    /// The search index, once it is open.
+    pub fn search_index(&self) -> Option<Arc<Index>> {
+        self.context.search.index()
+    }
+
+    /// How far the search index is.
+    pub fn search_progress(&self) -> SearchProgress {
+        self.context.search.progress(self.context.store.last_event())
+    }
+
     /// Says goodbye, ends all links and actors, and closes the store: what was acknowledged is on disk.
     pub async fn stop(&self) {
         let presence = lock(&self.context.fronts).presence.clone();
@@ -91,6 +112,7 @@ impl Node {
             tracing::warn!("the actors did not end in time");
         }
         self.context.ports.programs.shutdown().await;
+        self.context.search.stop();
         self.context.store.close();
     }
 
@@ -124,6 +146,11 @@ impl Node {
     /// Unix milliseconds now.
     pub fn now_ms(&self) -> u64 {
         self.context.wall_ms()
+    }
+
+    /// Milliseconds since some moment before it was started; they never go back.
+    pub fn monotonic_ms(&self) -> u64 {
+        self.context.monotonic_ms()
     }
 
     /// Its store, for reading.

@@ -11,8 +11,21 @@ use crate::{Doors, Time};
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum SearchTier {
-    /// By the words themselves.
+    /// By the words, and what the index knows of them itself.
     Lexical,
+    /// Also by a model in a folder.
+    Static,
+    /// Also by a model at an address.
+    Endpoint,
+}
+
+/// How far the search index is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SearchState {
+    /// Events of this node that are in it.
+    events: u64,
+    /// Events that there are.
+    events_total: u64,
 }
 
 /// What keeps agents that run here apart from the machine.
@@ -38,6 +51,7 @@ pub(super) struct NodeStatus {
     /// Workspaces this node is a member of.
     workspaces: usize,
     search_tier: SearchTier,
+    search: SearchState,
     isolation: Isolation,
 }
 
@@ -49,6 +63,7 @@ pub(super) struct NodeStatus {
 pub(super) async fn read(State(doors): State<Doors>) -> Result<Json<NodeStatus>, Problem> {
     let node = &doors.node;
     let workspaces = node.store().view()?.workspaces()?;
+    let search = node.search_progress();
     Ok(Json(NodeStatus {
         peer_id: node.id().to_string(),
         name: node.name().to_owned(),
@@ -58,7 +73,12 @@ pub(super) async fn read(State(doors): State<Doors>) -> Result<Json<NodeStatus>,
         mesh_addresses: node.mesh_addresses(),
         peers: node.connections().len(),
         workspaces: workspaces.iter().filter(|workspace| workspace.role.is_some()).count(),
-        search_tier: SearchTier::Lexical,
+        search_tier: match search.tier {
+            "static" => SearchTier::Static,
+            "endpoint" => SearchTier::Endpoint,
+            _ => SearchTier::Lexical,
+        },
+        search: SearchState { events: search.events, events_total: search.events_total },
         isolation: Isolation::None,
     }))
 }

@@ -156,7 +156,8 @@ impl Failure {
         }
     }
 
-    fn internal() -> Self {
+    /// Anything unforeseen (W-20).
+    pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal server error")
     }
 }

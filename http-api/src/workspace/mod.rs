@@ -14,6 +14,7 @@ mod message;
 mod messages;
 mod moment;
 mod rates;
+mod search;
 mod streams;
 mod users;
 
@@ -70,8 +71,8 @@ impl Modify for ApiKey {
 }
 
 /// All routes of the door. Rates are limited before anything else is looked at (W-58).
-pub(crate) fn routes(rates: &RateLimits) -> OpenApiRouter<Doors> {
-    operations().route_layer(from_fn_with_state(rates.clone(), rates::limited))
+pub(crate) fn routes(doors: &Doors) -> OpenApiRouter<Doors> {
+    operations().route_layer(from_fn_with_state(doors.clone(), rates::limited))
 }
 
 /// The OpenAPI document.
@@ -88,6 +89,7 @@ fn operations() -> OpenApiRouter<Doors> {
         .routes(routes!(streams::members))
         .routes(routes!(messages::list, messages::send))
         .routes(routes!(messages::find_by_metadata))
+        .routes(routes!(search::messages))
         .routes(routes!(messages::update, messages::delete))
         .routes(routes!(users::list))
 }

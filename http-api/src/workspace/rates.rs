@@ -1,7 +1,7 @@
 //! How often this door may be used (W-55 to W-59): fixed windows of a minute, by key, workspace and address.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -18,9 +18,9 @@ use axum::{
 };
 use muster_protocol::limits::RATE_BUCKETS_MAX;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
 use super::{auth::bearer, errors::RateLimitError};
+use crate::Doors;
 
 /// Length of a window in milliseconds.
 const WINDOW_MS: u64 = 60_000;
@@ -34,7 +34,7 @@ const PER_ADDRESS: u32 = 300;
 const UPLOADS_PER_KEY: u32 = 20;
 
 /// Whose requests are counted together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Bucket {
     Address(IpAddr),
     Workspace(String),
@@ -66,8 +66,7 @@ struct Window {
 pub struct RateLimits {
     /// Whether an empty bucket refuses; they are counted anyway, for the headers.
     refuses: bool,
-    began: Instant,
-    windows: Arc<Mutex<HashMap<Bucket, Window>>>,
+    windows: Arc<Mutex<BTreeMap<Bucket, Window>>>,
 }
 
 /// What the headers say.
@@ -81,7 +80,7 @@ struct Standing {
 impl RateLimits {
     /// Empty buckets; without `refuses` they only count.
     pub fn new(refuses: bool) -> Self {
-        Self { refuses, began: Instant::now(), windows: Arc::default() }
+        Self { refuses, windows: Arc::default() }
     }
 
     /// Uses up one of each; stops at the first that is empty. Answers for the one it looked at last.
@@ -122,9 +121,8 @@ impl RateLimits {
 }
 
 /// Counts a request, and refuses it when a bucket is empty: then nothing was executed (W-57).
-pub(super) async fn limited(State(limits): State<RateLimits>, request: Request, next: Next) -> Response {
-    let now_ms = u64::try_from(limits.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let standing = limits.take(&buckets(&request), now_ms);
+pub(super) async fn limited(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+    let standing = doors.rates.take(&buckets(&request), doors.node.monotonic_ms());
     let mut response = if standing.refused {
         let error =
             RateLimitError { error: "Rate limit exceeded", limit: standing.size, window_ms: WINDOW_MS };

@@ -15,6 +15,8 @@ pub enum Kind {
     Number(i64, i64),
     /// A name for people: one line, not blank, at most `TEXT_CHARS_MAX` characters.
     Text,
+    /// One line that may be empty, such as a path or an address.
+    Optional,
     /// A channel's name, as N-4 has it.
     Channel,
     /// One of these words.
@@ -34,6 +36,9 @@ pub enum Kind {
 /// Longest text a setting takes, in characters: it is shown in tables and sent in presence.
 const TEXT_CHARS_MAX: usize = 64;
 
+/// Longest path or address, in characters: what systems take.
+const OPTIONAL_CHARS_MAX: usize = 4096;
+
 /// Longest channel name, in characters (N-4).
 const CHANNEL_CHARS_MAX: usize = 64;
 
@@ -48,7 +53,12 @@ impl Kind {
         match self {
             Kind::Bool => "bool",
             Kind::Number(..) => "number",
-            Kind::Text | Kind::Channel | Kind::Choice(_) | Kind::Socket | Kind::LogFilter => "text",
+            Kind::Text
+            | Kind::Optional
+            | Kind::Channel
+            | Kind::Choice(_)
+            | Kind::Socket
+            | Kind::LogFilter => "text",
             Kind::Hosts | Kind::Multiaddrs | Kind::Peers => "list",
         }
     }
@@ -59,6 +69,7 @@ impl Kind {
             Kind::Bool => "true or false".to_owned(),
             Kind::Number(min, max) => format!("a whole number from {min} to {max}"),
             Kind::Text => format!("1 to {TEXT_CHARS_MAX} characters on one line"),
+            Kind::Optional => format!("at most {OPTIONAL_CHARS_MAX} characters on one line"),
             Kind::Channel => {
                 format!(
                     "1 to {CHANNEL_CHARS_MAX} of a-z, 0-9, _ and -, the first a letter or digit, such as builders"
@@ -117,6 +128,7 @@ impl Kind {
                 Err("that is out of range".to_owned())
             }
             (Kind::Text, Value::String(text)) => name(text).map(|()| value),
+            (Kind::Optional, Value::String(text)) => optional(text).map(|()| value),
             (Kind::Channel, Value::String(text)) => channel(text).map(|()| value),
             (Kind::Choice(words), Value::String(text)) if !words.contains(&text.as_str()) => {
                 Err("that is not one of the words it takes".to_owned())
@@ -148,6 +160,16 @@ fn name(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         Err("that is blank".to_owned())
     } else if text.chars().count() > TEXT_CHARS_MAX {
+        Err("that is too long".to_owned())
+    } else if text.chars().any(char::is_control) {
+        Err("that holds a control character".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn optional(text: &str) -> Result<(), String> {
+    if text.chars().count() > OPTIONAL_CHARS_MAX {
         Err("that is too long".to_owned())
     } else if text.chars().any(char::is_control) {
         Err("that holds a control character".to_owned())

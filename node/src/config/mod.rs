@@ -26,7 +26,9 @@ use std::{
 };
 
 pub use kind::Kind;
-pub use settings::{Http, Log, LogFormat, Mesh, Network, Node, Provider, Settings, Storage, Workspace};
+pub use settings::{
+    Http, Log, LogFormat, Mesh, Network, Node, Provider, Search, Settings, Storage, Workspace,
+};
 pub use table::{KEYS, Key};
 
 /// Variables that start with `MUSTER_` and are no settings: the flags `--data` and `--config`.

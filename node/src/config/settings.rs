@@ -17,6 +17,7 @@ pub struct Settings {
     pub mesh: Mesh,
     pub network: Network,
     pub workspace: Workspace,
+    pub search: Search,
     pub log: Log,
     pub storage: Storage,
     /// The tables `[providers.NAME]`, which stand in the file alone.
@@ -128,6 +129,17 @@ impl Workspace {
             RateLimits::Auto => !address.is_loopback(),
         }
     }
+}
+
+/// The keys `search.*`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table of keys has one text for each")]
+pub struct Search {
+    pub model_dir: String,
+    pub embeddings_url: String,
+    pub embeddings_model: String,
+    pub embeddings_key_file: String,
 }
 
 /// The keys `log.*`.

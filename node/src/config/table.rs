@@ -132,6 +132,25 @@ pub const KEYS: &[Key] = &[
         "30",
         "How long a conversation has to be quiet before its memos are shown.",
     ),
+    key(
+        "search.model_dir",
+        Optional,
+        "",
+        "A folder with a static embedding model, for searching by meaning (a build with `--features static-model`).",
+    ),
+    key(
+        "search.embeddings_url",
+        Optional,
+        "",
+        "An address that serves POST …/embeddings, such as http://127.0.0.1:11434/v1, for searching by meaning.",
+    ),
+    key("search.embeddings_model", Optional, "", "The model to ask for at search.embeddings_url."),
+    key(
+        "search.embeddings_key_file",
+        Optional,
+        "",
+        "A file that holds the key for search.embeddings_url, if it wants one.",
+    ),
     key("log.level", LogFilter, "info", "What to log: a level, or a filter such as info,muster=debug."),
     key(
         "log.format",

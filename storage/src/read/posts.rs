@@ -3,7 +3,7 @@
 use muster_protocol::{
     cbor, content,
     identity::NodeId,
-    ids::{SpaceId, StreamId, hash, ulid},
+    ids::{SpaceId, StreamId, exact_ulid, hash, ulid},
     limits,
     network::{self, Body, Envelope, PeerName},
     operation::{Kind, Operation},
@@ -18,7 +18,7 @@ use crate::{
     StoreError,
     listing::{message_ulid, post_of},
     newest::newest,
-    rows::{self, PostRecord, TimelineRow},
+    rows::{self, JournalRecord, PostRecord, TimelineRow},
     tables::{self, Subject},
 };
 
@@ -182,6 +182,29 @@ impl View {
             }
         }
         Ok(found)
+    }
+
+    /// Messages that the events after `after` tell of, oldest event first, up to `limit` events: whoever keeps
+    /// something made of messages looks at each of them anew. Answers with the number of the last event looked at.
+    pub fn touched_posts(&self, after: u64, limit: usize) -> Result<(Vec<(SpaceId, Ulid)>, u64), StoreError> {
+        let (mut touched, mut last) = (Vec::new(), after);
+        for entry in self.txn.open_table(tables::JOURNAL)?.range(after.saturating_add(1)..)?.take(limit) {
+            let (number, row) = entry?;
+            last = number.value();
+            let record: JournalRecord = rows::read(row.value())?;
+            let id = match (record.kind.as_str(), record.place.first()) {
+                ("message", Some(at)) => Some(message_ulid(&self.op(*at)?)),
+                ("message_changed", _) => {
+                    let data: Value = serde_json::from_str(&record.data).unwrap_or_default();
+                    data["id"].as_str().and_then(|id| exact_ulid(id.strip_prefix("msg_")?))
+                }
+                _ => None,
+            };
+            if let (Some(id), Some(space)) = (id, self.state.spaces.get(&record.space)) {
+                touched.push((self.state.workspace_of(*space), id));
+            }
+        }
+        Ok((touched, last))
     }
 
     fn post_record(&self, workspace: &WorkspaceRow, id: Ulid) -> Result<Option<PostRecord>, StoreError> {

@@ -1,5 +1,7 @@
 //! Streams of the Workspace door, who may read them, and who takes part (W-32 to W-38, W-75 to W-80).
 
+use std::collections::BTreeSet;
+
 use muster_protocol::{
     ids::{SpaceId, StreamId},
     operation::Operation,
@@ -166,6 +168,31 @@ impl View {
             }
         }
         Ok(found)
+    }
+
+    /// The root streams that somebody can read and that are not archived (W-32, W-33, W-81): all public channels, and the
+    /// private streams they take part in. Without a reader the public ones alone.
+    pub fn readable_roots(
+        &self,
+        workspace: &WorkspaceRow,
+        reader: Option<Principal>,
+    ) -> Result<BTreeSet<StreamId>, StoreError> {
+        let number = self.number(workspace.space)?;
+        let (from, to) = (tables::named_key(number, [0; 16]), tables::named_key(number, [0xff; 16]));
+        let mut roots = BTreeSet::new();
+        for entry in self.txn.open_table(tables::CHANNELS)?.range::<&[u8; 20]>(&from..=&to)? {
+            roots.insert(StreamId(tables::id_in(entry?.0.value())));
+        }
+        if let Some(reader) = reader {
+            roots.extend(self.parts_of(workspace, reader)?);
+        }
+        let mut readable = BTreeSet::new();
+        for root in roots {
+            if self.stream(workspace, root)?.is_some_and(|row| row.archived_ms.is_none()) {
+                readable.insert(root);
+            }
+        }
+        Ok(readable)
     }
 
     /// The root streams that somebody takes part in.
