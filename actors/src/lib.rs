@@ -17,6 +17,7 @@
 pub mod ports;
 
 mod asking;
+mod blobs;
 mod channel;
 mod compose;
 mod context;
@@ -35,6 +36,7 @@ mod settings;
 mod supervisor;
 mod workspaces;
 
+pub use blobs::{FetchError, Fetcher, SharedBlobs, waiting_for_disk};
 pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{

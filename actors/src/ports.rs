@@ -6,8 +6,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::{future::BoxFuture, stream::BoxStream};
 use muster_protocol::identity::NodeId;
+use muster_storage::BlobId;
 use tokio::sync::{mpsc, oneshot};
 
 /// Wall-clock time and waiting.
@@ -88,6 +89,17 @@ pub trait Network: Send + Sync + 'static {
     fn set_topics(&self, topics: Vec<Topic>);
     /// Gossips `bytes`, at most [`muster_protocol::limits::GOSSIP_BYTES_MAX`]. Best effort.
     fn publish(&self, topic: Topic, bytes: Vec<u8>);
+    /// Asks a node that is connected, and a friend, for the bytes of a blob, from byte `from` on. Dropping what is
+    /// returned ends it.
+    fn fetch_blob(
+        &self,
+        node: NodeId,
+        blob: BlobId,
+        from: u64,
+    ) -> BoxFuture<'static, Result<BlobBytes, BlobError>>;
+    /// Where the bytes come from that other nodes ask for, in place of the earlier source. Before this was called
+    /// nobody gets any.
+    fn serve_blobs(&self, source: Arc<dyn BlobSource>);
     /// Nodes connected now.
     fn connections(&self) -> Vec<Connection>;
     /// Multiaddrs this node listens on, as text, without the peer id.
@@ -184,6 +196,45 @@ pub enum RequestError {
     /// It ended the exchange without an answer.
     #[error("the node refused to answer")]
     Refused,
+}
+
+// ---- bytes of files -------------------------------------------------------------------------------
+
+/// Which nodes may have which bytes.
+pub trait BlobAccess: Send + Sync + 'static {
+    /// Whether `node` may have the bytes of `blob`. Asked for each time; may read the store.
+    fn may(&self, node: NodeId, blob: BlobId) -> bool;
+}
+
+/// Where the mesh finds the bytes that other nodes ask for.
+pub trait BlobSource: Send + Sync + 'static {
+    /// The bytes of a blob, for a friend that asks. `None` when this node does not have them, or the other may not:
+    /// who asks cannot tell which.
+    fn open(&self, node: NodeId, blob: BlobId) -> Option<std::fs::File>;
+}
+
+/// Bytes of a blob on their way here.
+pub struct BlobBytes {
+    /// How many the whole blob has, as its holder says.
+    pub size: u64,
+    /// The bytes from where they were asked for, in order, in pieces of at most
+    /// [`muster_protocol::limits::BLOB_PIECE_BYTES`]. Not to be believed before their hash is known.
+    pub pieces: BoxStream<'static, Result<Vec<u8>, BlobError>>,
+}
+
+/// Why bytes did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BlobError {
+    /// The node is not connected.
+    #[error("the node is not connected")]
+    Unreachable,
+    /// The node does not have them, does not give them to us, or has too many to serve at the moment.
+    #[error("the node does not give these bytes")]
+    Absent,
+    /// They stopped coming: the connection broke, or nothing came for
+    /// [`muster_protocol::limits::BLOB_PIECE_TIMEOUT`].
+    #[error("the bytes stopped coming")]
+    Lost,
 }
 
 /// All ports of one node.

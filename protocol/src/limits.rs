@@ -329,12 +329,6 @@ pub const EMBED_DIMENSIONS_MAX: usize = 8192;
 
 // ---- attachments -----------------------------------------------------------------------------
 
-/// Bytes of one attachment (W-100): 100 MiB.
-pub const ATTACHMENT_BYTES_MAX: u64 = 104_857_600;
-/// Bytes of an attachment's file name, as file systems have it; a longer one is cut.
-pub const ATTACHMENT_NAME_BYTES_MAX: usize = 255;
-/// Bytes of an attachment's MIME type; RFC 6838 allows 127 for each half. A longer one is not believed.
-pub const ATTACHMENT_MIME_BYTES_MAX: usize = 255;
 /// How long a download link works (W-108).
 pub const ATTACHMENT_URL: Duration = Duration::from_secs(900);
 /// Attachments one search answers with when the caller does not say (W-43).
@@ -360,6 +354,9 @@ pub const BLOB_FETCHES_MAX: usize = 4;
 pub const BLOB_SERVES_MAX: usize = 8;
 /// Blobs that are served to one node at one time, so that nobody takes all places.
 pub const BLOB_SERVES_PER_NODE_MAX: usize = 2;
+/// Blobs kept that came only in part; the one touched longest ago makes room. At most 3 GiB, and only while 32 files of
+/// the largest size broke off.
+pub const BLOB_PARTIALS_MAX: usize = 32;
 /// How long the next piece of a blob may take. Some KiB a second are slow, none at all are a break.
 pub const BLOB_PIECE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one holder may take for a whole blob: 100 MiB at 60 KiB a second. What came is kept for the next try.

@@ -74,7 +74,7 @@ mod writer;
 pub use append::Prepared;
 pub use backup::BackupError;
 pub use batch::Batch;
-pub use blobs::{BlobId, Blobs, NewBlob};
+pub use blobs::{BlobId, Blobs, NewBlob, PartialBlob};
 pub use changes::{
     Changes, DeliveryChange, MessageChange, Outcome, PresenceChange, RejectedChange, SpaceChange,
 };
