@@ -246,6 +246,7 @@ impl Batch<'_> {
         post: &Post,
         at: At,
     ) -> Result<(), StoreError> {
+        self.bind_attachments(op, post.ulid(), &post.attachments, at)?;
         let key = self.post_key(op)?;
         if self.is_gone(control.space(), post)? {
             let root = op.header().stream;
@@ -288,6 +289,7 @@ impl Batch<'_> {
         let number = self.space_number(self.workspace_of(control.space()))?;
         let id = Ulid::from_bytes(edited.target.0);
         self.say_about(Subject::Text(number, id), op, at)?;
+        self.bind_attachments(op, id, &edited.attachments, at)?;
         self.show_change(control.space(), id)
     }
 
@@ -338,6 +340,7 @@ impl Batch<'_> {
                 let Ok(edited) = cbor::decode::<PostEdited>(body, max) else { return Ok(()) };
                 let id = Ulid::from_bytes(edited.target.0);
                 self.unsay_about(Subject::Text(number, id), op)?;
+                self.unbind_attachments(op, &edited.attachments)?;
                 self.show_change(control.space(), id)
             }
             Kind::POST_DELETED => {
@@ -351,6 +354,7 @@ impl Batch<'_> {
                 None => Ok(()),
             },
             Kind::STREAM => self.void_stream(op),
+            Kind::ATTACHMENT_DESCRIBED => self.void_described(op),
             Kind::TAKES_PART => self.void_takes_part(control, op),
             _ => Ok(()),
         }
