@@ -38,7 +38,7 @@ use super::{
 pub const BLOB_PROTOCOL: StreamProtocol = StreamProtocol::new("/muster/blob/1");
 
 /// What comes before the size.
-pub const HERE: u8 = 1;
+const HERE: u8 = 1;
 
 /// Where a stream goes that was asked for.
 type Reply = oneshot::Sender<Result<Stream, BlobError>>;
