@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
-use muster_protocol::identity::NodeId;
+use muster_protocol::{attachment::ProcessingStatus, identity::NodeId};
 use muster_storage::BlobId;
 use tokio::sync::{mpsc, oneshot};
 
@@ -237,6 +237,32 @@ pub enum BlobError {
     Lost,
 }
 
+/// Reads what files contain, without trusting them.
+pub trait Extract: Send + Sync + 'static {
+    /// Reads a file that was uploaded under this name, with this declared type.
+    fn extract(&self, file: std::fs::File, name: String, mime_type: String) -> BoxFuture<'static, Extracted>;
+}
+
+/// What came of reading a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// How it ended: one that is final.
+    pub status: ProcessingStatus,
+    /// What was found, as a JSON object of at most [`muster_protocol::limits::EXTRACT_JSON_BYTES_MAX`]; empty unless
+    /// the status is completed.
+    pub extraction: String,
+}
+
+/// Reads nothing: for simulations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoExtraction;
+
+impl Extract for NoExtraction {
+    fn extract(&self, _: std::fs::File, _: String, _: String) -> BoxFuture<'static, Extracted> {
+        Box::pin(async { Extracted { status: ProcessingStatus::Skipped, extraction: String::new() } })
+    }
+}
+
 /// All ports of one node.
 #[derive(Clone)]
 pub struct Ports {
@@ -248,6 +274,8 @@ pub struct Ports {
     pub network: Arc<dyn Network>,
     /// The programs behind sessions.
     pub programs: Arc<dyn Programs>,
+    /// What reads attachments.
+    pub extract: Arc<dyn Extract>,
 }
 
 // ---- programs of sessions -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod data_folder;
 pub mod demo;
+mod extraction;
 mod http;
 pub mod mesh;
 mod programs;

@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use crate::{
     config::Settings,
     data_folder::{DataFolder, Run},
+    extraction::ChildExtraction,
     http,
     mesh::{self, MeshConfig},
     programs::SystemPrograms,
@@ -53,7 +54,8 @@ impl Running {
         let (network, events) = mesh::start(mesh_config(settings, &mut registry), &identity).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let programs = Arc::new(SystemPrograms::new(settings.providers.clone()));
-        let ports = Ports { clock, entropy: Arc::new(entropy), network, programs };
+        let extract = Arc::new(ChildExtraction::new()?);
+        let ports = Ports { clock, entropy: Arc::new(entropy), network, programs, extract };
         let node = Node::start(identity, store, ports, events, node_settings(settings)?).await?;
         let doors = Doors::new(
             node.clone(),

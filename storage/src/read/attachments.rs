@@ -37,6 +37,8 @@ pub struct UploadRow {
     pub status: ProcessingStatus,
     /// When, Unix milliseconds.
     pub created_ms: u64,
+    /// Whether something links to it.
+    pub is_linked: bool,
 }
 
 /// A file that messages link to.
@@ -83,8 +85,12 @@ struct Link {
 impl View {
     /// A file uploaded at this node, whether a message links to it or not.
     pub fn upload(&self, id: Ulid) -> Result<Option<UploadRow>, StoreError> {
-        let record = self.upload_record(id)?;
-        Ok(record.map(|record| UploadRow {
+        let Some(record) = self.upload_record(id)? else { return Ok(None) };
+        let range = tables::binding_range(self.number(record.space)?, id);
+        let bindings = self.txn.open_table(tables::BINDINGS)?;
+        let is_linked =
+            bindings.range::<&[u8; 76]>(range.start()..=range.end())?.next().transpose()?.is_some();
+        Ok(Some(UploadRow {
             space: record.space,
             file: AttachmentRef {
                 id: cbor::Bytes16(id.to_bytes()),
@@ -98,6 +104,7 @@ impl View {
             uploader: record.uploader,
             status: status_of(&record.status),
             created_ms: record.created_ms,
+            is_linked,
         }))
     }
 

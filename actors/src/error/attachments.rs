@@ -1,0 +1,21 @@
+//! Why files are not taken or not given.
+
+use super::Unavailable;
+use crate::blobs::FetchError;
+
+/// Why a file is not taken, or its bytes do not come.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachmentError {
+    /// Not on this node.
+    #[error("this node is not in that workspace")]
+    UnknownWorkspace,
+    /// Guests only read, and files belong to the node of whoever uploads them.
+    #[error("this node may not write in the workspace, or is not home to who uploads")]
+    NotAllowed,
+    /// See [`FetchError`].
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// See [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
