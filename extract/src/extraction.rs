@@ -96,7 +96,7 @@ impl Extraction {
     }
 
     /// Holds every bound, whoever made it: what another process wrote is only input.
-    pub(crate) fn bounded(mut self) -> Self {
+    pub fn bounded(mut self) -> Self {
         self.summary = summary_of(&tidy(&self.summary));
         self.full_text = self.full_text.map(|text| tidy(&text)).filter(|text| !text.is_empty());
         let every = [

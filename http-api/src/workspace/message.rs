@@ -43,7 +43,6 @@ pub(super) struct MessageAttachment {
 /// How far the reading of a file has come (W-103).
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "files are read elsewhere")]
 pub(super) enum ProcessingStatus {
     Pending,
     Processing,

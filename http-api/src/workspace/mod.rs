@@ -4,6 +4,7 @@
 //! Every handler begins with [`auth::Bearer::enter`], which judges the key in the order of W-18, then reads its
 //! fields ([`fields::Fields`], all faults at once), then asks the store or the node.
 
+mod attachments;
 mod auth;
 mod cursor;
 pub mod errors;
@@ -17,7 +18,7 @@ mod rates;
 mod streams;
 mod users;
 
-use axum::middleware::from_fn_with_state;
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state, routing::get};
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, Modify, OpenApi, ToSchema,
@@ -90,6 +91,20 @@ fn operations() -> OpenApiRouter<Doors> {
         .routes(routes!(messages::find_by_metadata))
         .routes(routes!(messages::update, messages::delete))
         .routes(routes!(users::list))
+        .routes(routes!(attachments::search))
+        .routes(routes!(attachments::read))
+        .routes(routes!(attachments::url))
+        .merge(uploads())
+}
+
+/// A file may be larger than any other body; the handler counts.
+fn uploads() -> OpenApiRouter<Doors> {
+    OpenApiRouter::new().routes(routes!(attachments::upload)).layer(DefaultBodyLimit::disable())
+}
+
+/// What is served without a key: the links that were made with one.
+pub(crate) fn downloads() -> Router<Doors> {
+    Router::new().route(attachments::download::ROUTE, get(attachments::download::download))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -1,0 +1,296 @@
+//! Files through the real door of real nodes: uploaded, linked to, read, found, downloaded, and fetched from another.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: real nodes need real time")]
+
+use std::{future::Future, time::Duration};
+
+use doors::{Answer, Node, PATIENCE};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+mod doors;
+
+/// A person of a node, with a key that may do everything.
+struct Person {
+    id: String,
+    key: String,
+}
+
+/// One part of a form.
+fn part(name: &str, filename: Option<&str>, mime: &str, bytes: &[u8]) -> Vec<u8> {
+    let filename = filename.map(|name| format!("; filename=\"{name}\"")).unwrap_or_default();
+    let head = format!(
+        "--EDGE\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\nContent-Type: {mime}\r\n\r\n"
+    );
+    [head.as_bytes(), bytes, b"\r\n"].concat()
+}
+
+fn form(parts: &[Vec<u8>]) -> Vec<u8> {
+    [parts.concat(), b"--EDGE--\r\n".to_vec()].concat()
+}
+
+async fn person(node: &Node, workspace: &str, slug: &str) -> Person {
+    let base = format!("/node/v1/workspaces/{workspace}");
+    let new = json!({ "name": slug, "slug": slug, "email": format!("{slug}@example.org") });
+    let id = node.post(&format!("{base}/users"), &new).await.with(201)["id"].as_str().unwrap().to_owned();
+    let scopes = ["messages:read", "messages:write", "attachments:read", "attachments:write"];
+    let key = node.post(&format!("{base}/keys"), &json!({ "user_id": id, "scopes": scopes })).await.with(201);
+    Person { id, key: key["key"].as_str().unwrap().to_owned() }
+}
+
+/// A request of a person to a workspace. Failures of this door have another shape than those of the node's.
+async fn ask(person: &Person, request: RequestBuilder) -> Answer {
+    let got = request.bearer_auth(&person.key).send().await.unwrap();
+    let (status, headers) = (got.status().as_u16(), got.headers().clone());
+    let text = got.text().await.unwrap();
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    assert_ne!(status, 500, "{text}");
+    Answer { status, headers, text, json }
+}
+
+struct Place<'a> {
+    node: &'a Node,
+    workspace: String,
+    channel: String,
+    person: Person,
+}
+
+impl Place<'_> {
+    fn path(&self, rest: &str) -> String {
+        format!("/api/v1/workspaces/{}{rest}", self.workspace)
+    }
+
+    async fn get(&self, rest: &str) -> Answer {
+        ask(&self.person, self.node.bare(Method::GET, &self.path(rest))).await
+    }
+
+    async fn post(&self, rest: &str, body: &Value) -> Answer {
+        ask(&self.person, self.node.bare(Method::POST, &self.path(rest)).json(body)).await
+    }
+
+    async fn send_form(&self, body: Vec<u8>) -> Answer {
+        let request = self.node.bare(Method::POST, &self.path("/attachments"));
+        ask(&self.person, request.header("content-type", "multipart/form-data; boundary=EDGE").body(body))
+            .await
+    }
+
+    async fn upload(&self, name: &str, mime: &str, bytes: &[u8]) -> String {
+        let answer = self.send_form(form(&[part("file", Some(name), mime, bytes)])).await.with(201);
+        answer["data"]["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn say(&self, text: &str) -> Answer {
+        self.post(&format!("/streams/{}/messages", self.channel), &json!({ "content": text })).await
+    }
+
+    async fn link(&self, id: &str) -> Value {
+        self.say(&format!("Look: [it](attachment:{id})")).await.with(201)
+    }
+
+    /// Where a file can be downloaded now.
+    async fn url(&self, id: &str) -> String {
+        let data = self.get(&format!("/attachments/{id}/url")).await.with(200);
+        assert_eq!(data["data"]["expiresIn"], 900);
+        data["data"]["url"].as_str().unwrap().to_owned()
+    }
+
+    async fn found(&self, body: &Value) -> Vec<String> {
+        let found = self.post("/attachments/search", body).await.with(200);
+        found["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A file once it was read to its end.
+    async fn processed(&self, id: &str) -> Value {
+        eventually("the file to be read", async || {
+            let answer = self.get(&format!("/attachments/{id}")).await;
+            let status = answer.json["data"]["processingStatus"].as_str().unwrap_or("pending").to_owned();
+            (answer.status == 200 && !["pending", "processing"].contains(&status.as_str()))
+                .then(|| answer.json["data"].clone())
+        })
+        .await
+    }
+}
+
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+}
+
+async fn place(node: &Node) -> Place<'_> {
+    let workspace = node.workspace("Files", &[]).await;
+    let person = person(node, &workspace, "ada").await;
+    let streams = format!("/node/v1/workspaces/{workspace}/streams");
+    let new = json!({ "type": "channel", "slug": "builders", "member_ids": [person.id] });
+    let channel = node.post(&streams, &new).await.with(201)["id"].as_str().unwrap().to_owned();
+    Place { node, workspace, channel, person }
+}
+
+#[tokio::test]
+async fn a_file_is_seen_through_the_message_that_links_to_it_w102_w103_w104_w105_w107() {
+    let node = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let place = place(&node).await;
+    let answer = place
+        .send_form(form(&[part("file", Some("../notes.md"), "text/markdown", b"# Plan\n\nShip it.")]))
+        .await;
+    let file = answer.with(201)["data"].take();
+    assert_eq!((&file["filename"], &file["mimeType"]), (&json!("notes.md"), &json!("text/markdown")));
+    assert_eq!(file["sizeBytes"], 16);
+    assert!(["pending", "processing", "completed"].contains(&file["processingStatus"].as_str().unwrap()));
+    let id = file["id"].as_str().unwrap();
+    place.get(&format!("/attachments/{id}")).await.refuses(404, "NOT_FOUND");
+    place.get(&format!("/attachments/{id}/url")).await.refuses(404, "NOT_FOUND");
+    assert!(place.found(&json!({ "query": "notes" })).await.is_empty());
+
+    let message = place.link(id).await["data"].take();
+    assert_eq!(message["attachments"][0]["id"], id);
+    let read = place.processed(id).await;
+    assert_eq!(
+        (&read["processingStatus"], &read["extraction"]["contentType"]),
+        (&json!("completed"), &json!("document"))
+    );
+    assert_eq!(read["extraction"]["fullText"], "# Plan\n\nShip it.");
+    assert_eq!(read["extraction"]["textMetadata"]["format"], "markdown");
+    assert_eq!(read["createdAt"], file["createdAt"]);
+    for query in ["NOTES", "ship IT", "plan"] {
+        assert_eq!(place.found(&json!({ "query": query })).await, [id], "{query}");
+    }
+    assert!(place.found(&json!({ "query": "other" })).await.is_empty());
+    assert!(place.found(&json!({ "query": "plan", "contentTypes": ["table"] })).await.is_empty());
+    assert_eq!(place.found(&json!({ "query": "plan", "streams": [place.channel] })).await, [id]);
+    let elsewhere = "stream_01J9ZK3V5T8Q2M4N6P7R8S9TAB";
+    assert!(place.found(&json!({ "query": "plan", "streams": [elsewhere] })).await.is_empty());
+    place.post("/attachments/search", &json!({ "limit": 51 })).await.refuses(400, "VALIDATION_ERROR");
+
+    // What cannot be bound refuses the message, and nothing is stored.
+    for wrong in ["attach_01J9ZK3V5T8Q2M4N6P7R8S9TAB", "nonsense"] {
+        let refused = place.say(&format!("[x](attachment:{wrong})")).await;
+        refused.refuses(400, "VALIDATION_ERROR");
+        assert!(refused.json["details"]["content"].is_array(), "{}", refused.text);
+    }
+    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_office_file_is_read_by_the_program_itself_and_a_broken_one_only_fails_w103_w105() {
+    let node = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let place = place(&node).await;
+    let broken = place.upload("broken.pdf", "application/pdf", b"%PDF-1.7\nnothing").await;
+    let picture = place
+        .upload("dot.png", "image/png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x07\0\0\0\x05\x08\0")
+        .await;
+    for (id, status) in [(&broken, "failed"), (&picture, "skipped")] {
+        place.link(id).await;
+        let read = place.processed(id).await;
+        assert_eq!((&read["processingStatus"], &read["extraction"]), (&json!(status), &Value::Null));
+    }
+    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    let shown = &listed["data"][1]["attachments"][0];
+    assert_eq!((&shown["width"], &shown["height"]), (&json!(7), &json!(5)));
+}
+
+#[tokio::test]
+async fn what_is_not_one_file_is_refused_by_its_own_name_w99_w100() {
+    let node = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let place = place(&node).await;
+    let file = || part("file", Some("a.txt"), "text/plain", b"a");
+    place.send_form(form(&[])).await.refuses(400, "VALIDATION_ERROR");
+    let none = place.send_form(form(&[part("file", None, "text/plain", b"a")])).await;
+    assert_eq!((none.status, &none.json["error"]), (400, &json!("No file provided")));
+    let json = place.post("/attachments", &json!({})).await;
+    assert_eq!((json.status, &json.json["error"]), (400, &json!("No file provided")));
+    place.send_form(form(&[file(), file()])).await.refuses(400, "LIMIT_UNEXPECTED_FILE");
+    let other = part("picture", Some("a.txt"), "text/plain", b"a");
+    place.send_form(form(&[other])).await.refuses(400, "LIMIT_UNEXPECTED_FILE");
+    place.send_form(file()).await.refuses(400, "VALIDATION_ERROR"); // it breaks off
+    let empty = place.upload("empty.bin", "application/octet-stream", b"").await;
+    place.link(&empty).await;
+    assert_eq!(reqwest::get(place.url(&empty).await).await.unwrap().bytes().await.unwrap().len(), 0);
+    // None of these left half a file behind.
+    let half = std::fs::read_dir(node.home.path().join("node/blobs/new")).unwrap();
+    assert_eq!(half.count(), 0);
+    let stranger = Person { id: String::new(), key: "threa_uk_nothing".into() };
+    let request = node.bare(Method::POST, &place.path("/attachments"));
+    let request = request.header("content-type", "multipart/form-data; boundary=EDGE").body(form(&[file()]));
+    ask(&stranger, request).await.refuses(401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn a_download_needs_its_link_and_is_never_run_w108() {
+    let node = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let place = place(&node).await;
+    let page = b"<script>alert(1)</script>";
+    let id = place.upload("evil \"x\".html", "text/html", page).await;
+    place.link(&id).await;
+    let url = place.url(&id).await;
+    assert!(!url.contains(&place.person.key) && !url.contains(&id));
+    let got = reqwest::get(&url).await.unwrap();
+    let header = |name: &str| got.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!((got.status().as_u16(), header("content-type").as_str()), (200, "text/html"));
+    assert!(header("content-disposition").starts_with("attachment;"), "{}", header("content-disposition"));
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert!(header("content-security-policy").starts_with("sandbox;"));
+    assert_eq!(got.bytes().await.unwrap(), page.as_slice());
+
+    let client = reqwest::Client::new();
+    let range = |range: &str| client.get(&url).header("range", range).send();
+    let part = range("bytes=1-6").await.unwrap();
+    assert_eq!(
+        (part.status().as_u16(), &part.headers()["content-range"]),
+        (206, &"bytes 1-6/25".parse().unwrap())
+    );
+    assert_eq!(part.bytes().await.unwrap(), "script");
+    assert_eq!(range("bytes=25-").await.unwrap().status(), 416);
+
+    for forged in
+        [url.replace("/attachments/", "/attachments/A"), format!("{url}A"), url[..url.len() - 2].to_owned()]
+    {
+        assert_eq!(reqwest::get(&forged).await.unwrap().status(), 404);
+    }
+    assert_ne!(place.url(&id).await, url, "asking again gives a fresh link");
+    // When the message is gone, so is the file, whoever has a link.
+    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    let message = listed["data"][0]["id"].as_str().unwrap();
+    let delete = node.bare(Method::DELETE, &place.path(&format!("/messages/{message}")));
+    assert_eq!(ask(&place.person, delete).await.status, 204);
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn another_member_finds_the_file_and_fetches_its_bytes_when_they_are_wanted() {
+    let node = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let other = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let place = place(&node).await;
+    let invites = format!("/node/v1/workspaces/{}/invites", place.workspace);
+    let invite = node.post(&invites, &json!({ "role": "member" })).await.with(201);
+    other.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
+    let bob = person(&other, &place.workspace, "bob").await;
+    let there = Place {
+        node: &other,
+        workspace: place.workspace.clone(),
+        channel: place.channel.clone(),
+        person: bob,
+    };
+
+    let lines: String = (0..200_000).map(|line| format!("line {line}\n")).collect();
+    let id = place.upload("long.txt", "text/plain", lines.as_bytes()).await;
+    there.get(&format!("/attachments/{id}")).await.refuses(404, "NOT_FOUND");
+    place.link(&id).await;
+    let read = there.processed(&id).await;
+    assert_eq!(read["sizeBytes"], lines.len());
+    assert!(read["extraction"]["summary"].as_str().unwrap().starts_with("line 0 line 1"));
+    assert_eq!(there.found(&json!({ "query": "line 99" })).await, [id.as_str()]);
+    let url = there.url(&id).await;
+    assert!(url.starts_with(&other.base), "{url}");
+    let bytes = reqwest::get(&url).await.unwrap().bytes().await.unwrap();
+    assert!(bytes == lines.as_bytes());
+    // It has them now, also when the node it had them from is gone.
+    drop(node.kill().await);
+    assert_eq!(reqwest::get(&there.url(&id).await).await.unwrap().bytes().await.unwrap().len(), lines.len());
+}
