@@ -1,82 +1,22 @@
 //! Bytes of files between friends, over real sockets: whole or gone on with, bounded, and for nobody else.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: real sockets need real time")]
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    sync::{Arc, Mutex},
-};
+use std::io::{Read, Write};
 
 use futures::StreamExt as _;
-use mesh::{Node, TRANSPORTS, linked, within};
-use muster::system::SystemClock;
-use muster_actors::{
-    FetchError, Fetcher,
-    ports::{BlobError, BlobSource},
+use mesh::{
+    TRANSPORTS, linked,
+    shelf::{MIB, fetcher, keep, pattern, serve, store},
+    within,
 };
+use muster_actors::{FetchError, ports::BlobError};
 use muster_protocol::{
-    identity::{Identity, NodeId},
+    identity::Identity,
     limits::{BLOB_PIECE_BYTES, BLOB_SERVES_PER_NODE_MAX},
 };
-use muster_storage::{BlobId, Disk, Options, Store};
-use tempfile::TempDir;
+use muster_storage::BlobId;
 
 mod mesh;
-
-const MIB: usize = 1024 * 1024;
-
-/// A store in a folder that goes with it.
-fn store(seed: u8) -> (Store, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        cache_bytes: MIB,
-        inbox_depth: 10,
-        inline: true,
-        fresh: [seed; 24],
-        blobs: folder.path().join("blobs"),
-    };
-    let identity = Arc::new(Identity::from_seed([seed; 32]));
-    (Store::open(Disk::File(folder.path().join("store.redb")), identity, &options).unwrap(), folder)
-}
-
-/// Bytes that do not repeat, and cost nothing to make.
-fn pattern(length: usize) -> impl Iterator<Item = Vec<u8>> {
-    (0..length / BLOB_PIECE_BYTES).map(|piece| {
-        let mut bytes = vec![piece as u8; BLOB_PIECE_BYTES];
-        bytes[..8].copy_from_slice(&piece.to_be_bytes());
-        bytes
-    })
-}
-
-fn keep(store: &Store, length: usize) -> BlobId {
-    let mut blob = store.blobs().begin().unwrap();
-    pattern(length).for_each(|piece| blob.write_all(&piece).unwrap());
-    store.blobs().keep(blob).unwrap().0
-}
-
-/// Gives what its store has to one node, and remembers who asked.
-struct Shelf {
-    store: Store,
-    to: NodeId,
-    asked: Mutex<Vec<NodeId>>,
-}
-
-impl BlobSource for Shelf {
-    fn open(&self, node: NodeId, blob: BlobId) -> Option<File> {
-        self.asked.lock().unwrap().push(node);
-        (node == self.to).then(|| self.store.blobs().read(blob).unwrap())?
-    }
-}
-
-fn serve(node: &Node, store: &Store, to: &Node) -> Arc<Shelf> {
-    let shelf = Arc::new(Shelf { store: store.clone(), to: to.node, asked: Mutex::default() });
-    node.network.serve_blobs(shelf.clone());
-    shelf
-}
-
-fn fetcher(node: &Node, store: &Store) -> Fetcher {
-    Fetcher::new(store.clone(), node.network.clone(), Arc::new(SystemClock::new()))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_come_from_any_place_on_and_in_bounded_pieces() {
@@ -185,32 +125,4 @@ async fn several_who_want_the_same_bytes_fetch_them_once() {
     let all = within("the bytes", futures::future::join_all((0..5).map(|_| fetch()))).await;
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(shelf.asked.lock().unwrap().len(), 1);
-}
-
-/// KiB of memory of this process: now, and at most since [`forget_peak`].
-fn memory(what: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-fn forget_peak() {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_100_mib_costs_both_nodes_less_than_32_mib_of_memory() {
-    for transport in TRANSPORTS {
-        let (ada, bob, ..) = linked(transport).await;
-        let ((shelves, _a), (own, _b)) = (store(2), store(1));
-        let blob = keep(&shelves, 100 * MIB);
-        serve(&bob, &shelves, &ada);
-        forget_peak();
-        let before = memory("VmRSS");
-        within("100 MiB", fetcher(&ada, &own).fetch(blob, 100 * MIB as u64, &[bob.node])).await.unwrap();
-        let more = memory("VmHWM").saturating_sub(before);
-        println!("{transport}: {more} KiB more");
-        // Other tests of this binary run in the same process, so this is an upper bound for both nodes together.
-        assert!(more < 2 * 32 * 1024, "{transport}: {more} KiB more");
-    }
 }

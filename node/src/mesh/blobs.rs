@@ -155,8 +155,8 @@ pub(super) async fn ask(
     });
     let head = match asked.await {
         Ok(Ok(head)) => head,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(BlobError::Absent),
-        _ => return Err(BlobError::Lost),
+        Ok(Err(_)) => return Err(BlobError::Absent), // it closed the stream: that is how it says no
+        Err(_) => return Err(BlobError::Lost),
     };
     let [here, size @ ..] = head;
     let size = u64::from_be_bytes(size);
