@@ -70,7 +70,11 @@ pub fn router(doors: Doors) -> Router {
     let (network, _) = network::routes(network::auth::wanted(&doors)).split_for_parts();
     let (workspace, _) = workspace::routes(&doors.rates).split_for_parts();
     guard::around(
-        node.merge(network).merge(workspace).merge(workspace::downloads()).with_state(doors).merge(docs::routes()),
+        node.merge(network)
+            .merge(workspace)
+            .merge(workspace::downloads())
+            .with_state(doors)
+            .merge(docs::routes()),
         hosts,
         measures,
     )

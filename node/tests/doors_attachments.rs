@@ -150,6 +150,8 @@ async fn a_file_is_seen_through_the_message_that_links_to_it_w102_w103_w104_w105
     let message = place.link(id).await["data"].take();
     assert_eq!(message["attachments"][0]["id"], id);
     let read = place.processed(id).await;
+    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    assert_eq!(listed["data"][0]["attachments"][0]["processingStatus"], "completed");
     assert_eq!(
         (&read["processingStatus"], &read["extraction"]["contentType"]),
         (&json!("completed"), &json!("document"))
@@ -262,22 +264,21 @@ async fn a_download_needs_its_link_and_is_never_run_w108() {
     assert_eq!(reqwest::get(&url).await.unwrap().status(), 404);
 }
 
+/// The same workspace and channel at another node, with a person of its own.
+async fn joined<'a>(place: &Place<'_>, other: &'a Node) -> Place<'a> {
+    let invites = format!("/node/v1/workspaces/{}/invites", place.workspace);
+    let invite = place.node.post(&invites, &json!({ "role": "member" })).await.with(201);
+    other.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
+    let person = person(other, &place.workspace, "bob").await;
+    Place { node: other, workspace: place.workspace.clone(), channel: place.channel.clone(), person }
+}
+
 #[tokio::test]
 async fn another_member_finds_the_file_and_fetches_its_bytes_when_they_are_wanted() {
     let node = Node::start_with(&["workspace.rate_limits=off"]).await;
     let other = Node::start_with(&["workspace.rate_limits=off"]).await;
     let place = place(&node).await;
-    let invites = format!("/node/v1/workspaces/{}/invites", place.workspace);
-    let invite = node.post(&invites, &json!({ "role": "member" })).await.with(201);
-    other.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
-    let bob = person(&other, &place.workspace, "bob").await;
-    let there = Place {
-        node: &other,
-        workspace: place.workspace.clone(),
-        channel: place.channel.clone(),
-        person: bob,
-    };
-
+    let there = joined(&place, &other).await;
     let lines: String = (0..200_000).map(|line| format!("line {line}\n")).collect();
     let id = place.upload("long.txt", "text/plain", lines.as_bytes()).await;
     there.get(&format!("/attachments/{id}")).await.refuses(404, "NOT_FOUND");
@@ -293,4 +294,53 @@ async fn another_member_finds_the_file_and_fetches_its_bytes_when_they_are_wante
     // It has them now, also when the node it had them from is gone.
     drop(node.kill().await);
     assert_eq!(reqwest::get(&there.url(&id).await).await.unwrap().bytes().await.unwrap().len(), lines.len());
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// KiB of memory of a node: now, or at most since [`forget_peak`].
+fn memory(node: &Node, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn forget_peak(node: &Node) -> u64 {
+    std::fs::write(format!("/proc/{}/clear_refs", node.pid()), "5").unwrap();
+    memory(node, "VmRSS")
+}
+
+#[tokio::test]
+async fn a_file_of_100_mib_passes_two_nodes_in_less_than_32_mib_and_one_more_byte_does_not_w100() {
+    let node = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let other = Node::start_with(&["workspace.rate_limits=off"]).await;
+    let place = place(&node).await;
+    let there = joined(&place, &other).await;
+    // Both have answered something, and have what answering takes.
+    let small = place.upload("small.bin", "application/octet-stream", b"small").await;
+    place.link(&small).await;
+    there.processed(&small).await;
+    let before = [forget_peak(&node), forget_peak(&other)];
+
+    let whole: Vec<u8> = (0..100 * MIB).map(|at| (at / 4096) as u8).collect();
+    let id = place.upload("whole.bin", "application/octet-stream", &whole).await;
+    place.link(&id).await;
+    there.processed(&id).await;
+    let mut got = reqwest::get(there.url(&id).await).await.unwrap();
+    let mut at = 0;
+    while let Some(chunk) = got.chunk().await.unwrap() {
+        assert!(chunk == whole[at..at + chunk.len()], "byte {at} or one behind it");
+        at += chunk.len();
+    }
+    assert_eq!(at, whole.len());
+    for (node, before) in [(&node, before[0]), (&other, before[1])] {
+        let more = memory(node, "VmHWM").saturating_sub(before);
+        println!("{more} KiB more");
+        assert!(more < 32 * 1024, "{more} KiB more");
+    }
+
+    let mut parts = part("file", Some("more.bin"), "application/octet-stream", &whole);
+    parts.splice(parts.len() - 2.., *b"x\r\n");
+    place.send_form(form(&[parts])).await.refuses(400, "LIMIT_FILE_SIZE");
+    assert_eq!(std::fs::read_dir(node.home.path().join("node/blobs/new")).unwrap().count(), 0);
 }

@@ -140,6 +140,15 @@ impl View {
         Ok(Some(AttachmentRow { id, file, status, extraction, bindings, created_ms, holders }))
     }
 
+    /// How far reading a file is, as far as this node heard (W-103).
+    pub fn attachment_status(
+        &self,
+        workspace: &WorkspaceRow,
+        id: Ulid,
+    ) -> Result<ProcessingStatus, StoreError> {
+        Ok(self.described(workspace, id)?.0)
+    }
+
     /// Files of a workspace that messages link to, the newest upload first, until `visit` returns false.
     pub fn attachments(
         &self,

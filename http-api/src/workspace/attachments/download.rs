@@ -44,7 +44,8 @@ pub(crate) async fn download(
     }
     let row = {
         let view = doors.node.store().view()?;
-        let workspace = view.workspaces()?.into_iter().find(|row| row.id == link.workspace).ok_or_else(missing)?;
+        let workspace =
+            view.workspaces()?.into_iter().find(|row| row.id == link.workspace).ok_or_else(missing)?;
         view.attachment(&workspace, link.attachment)?.ok_or_else(missing)?
     };
     let file = doors.node.attachment_bytes(&row).await?;
@@ -75,10 +76,13 @@ async fn serve(file: File, of: &AttachmentRef, asked: &HeaderMap) -> Result<Resp
     let text_headers = [
         (ETAG, Some(tag)),
         (CONTENT_DISPOSITION, Some(disposition(&of.filename))),
-        (CONTENT_RANGE, match wanted {
-            Wanted::Part(first, last) => Some(format!("bytes {first}-{last}/{}", of.size)),
-            _ => None,
-        }),
+        (
+            CONTENT_RANGE,
+            match wanted {
+                Wanted::Part(first, last) => Some(format!("bytes {first}-{last}/{}", of.size)),
+                _ => None,
+            },
+        ),
     ];
     for (name, text) in text_headers {
         if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
@@ -110,7 +114,10 @@ async fn bytes(
 
 /// A file to be kept under its name, in letters that every browser reads, and in those it has (RFC 6266).
 fn disposition(name: &str) -> String {
-    let plain: String = name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' })
+        .collect();
     let exact: String = name
         .bytes()
         .map(|byte| match byte {

@@ -21,10 +21,14 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     };
     match (first, number(first), last, number(last)) {
         (_, Some(first), "", _) if first < size => Wanted::Part(first, size - 1),
-        (_, Some(first), _, Some(last)) if first <= last && first < size => Wanted::Part(first, last.min(size - 1)),
+        (_, Some(first), _, Some(last)) if first <= last && first < size => {
+            Wanted::Part(first, last.min(size - 1))
+        }
         (_, Some(first), _, Some(last)) if first > last => Wanted::Whole, // which is no range at all
         (_, Some(_), "", _) | (_, Some(_), _, Some(_)) => Wanted::Nothing,
-        ("", _, _, Some(length)) if length > 0 && size > 0 => Wanted::Part(size.saturating_sub(length), size - 1),
+        ("", _, _, Some(length)) if length > 0 && size > 0 => {
+            Wanted::Part(size.saturating_sub(length), size - 1)
+        }
         ("", _, _, Some(_)) => Wanted::Nothing,
         _ => Wanted::Whole,
     }

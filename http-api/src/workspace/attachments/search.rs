@@ -119,8 +119,9 @@ impl Search {
     /// The first message through which the caller may find a file: in a stream that is not archived, and is asked for.
     fn binding(&self, caller: &Caller, row: &AttachmentRow) -> Result<Option<BindingRow>, StoreError> {
         for binding in &row.bindings {
-            let among =
-                |streams: &Vec<StreamId>| streams.contains(&binding.stream) || streams.contains(&binding.root);
+            let among = |streams: &Vec<StreamId>| {
+                streams.contains(&binding.stream) || streams.contains(&binding.root)
+            };
             if !self.streams.as_ref().is_none_or(among) {
                 continue;
             }
@@ -142,9 +143,8 @@ impl Search {
             return None;
         }
         let contains = |text: &str| text.to_lowercase().contains(&self.query);
-        let in_content = |found: &Extraction| {
-            contains(&found.summary) || found.full_text.as_deref().is_some_and(contains)
-        };
+        let in_content =
+            |found: &Extraction| contains(&found.summary) || found.full_text.as_deref().is_some_and(contains);
         if !contains(&row.file.filename) && !extraction.as_ref().is_some_and(in_content) {
             return None;
         }

@@ -79,7 +79,9 @@ pub(in crate::workspace) async fn upload(
         }
     };
     let place = timeout(HTTP_STALL_TIMEOUT, doors.uploads.acquire()).await;
-    let busy = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "Too many uploads at once; try again");
+    let busy = || {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "Too many uploads at once; try again")
+    };
     let Ok(Ok(_place)) = place else { return Err(busy()) };
     let Received { filename, mime_type, blob, head } = receive(&doors, request).await?;
     let pixels = muster_extract::image_size(&head);
@@ -206,7 +208,8 @@ impl From<AttachmentError> for Failure {
 /// A file name without folders, and without letters that make it read as another one (W-100).
 fn clean_filename(name: &str) -> String {
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let misleads = |c: &char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let misleads =
+        |c: &char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = name.chars().filter(|c| !c.is_control() && !misleads(c)).collect::<String>();
     let name: String = shown.trim().chars().take(FILENAME_CHARS_MAX).collect();
     if name.is_empty() || name.chars().all(|c| c == '.') { "file".to_owned() } else { name }
