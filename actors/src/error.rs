@@ -11,7 +11,7 @@ use muster_storage::{NotTaken, StoreError};
 mod attachments;
 mod people;
 
-pub use attachments::AttachmentError;
+pub use attachments::{AttachmentError, BadLink};
 pub use people::{KeyError, PostError, PrincipalError, StreamError};
 
 /// The node cannot answer now; nothing is known to have changed.

@@ -41,8 +41,8 @@ pub use blobs::{FetchError, Fetcher, SharedBlobs, waiting_for_disk};
 pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
-    AttachmentError, BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, KeyError,
-    MoveHomeError, PostError, PrincipalError, ProgramError, RegisterAgentError, RemoveMemberError,
+    AttachmentError, BackupError, BadLink, CreateChannelError, CreateWorkspaceError, InviteError, JoinError,
+    KeyError, MoveHomeError, PostError, PrincipalError, ProgramError, RegisterAgentError, RemoveMemberError,
     ResolveRoomError, SendError, SetRoleError, SettleError, StartError, StartSessionError, StopSessionError,
     StreamError, Unavailable,
 };

@@ -3,17 +3,14 @@
 
 use std::{future::Future, time::Duration};
 
-use doors::{Answer, Node, PATIENCE};
-use reqwest::{Method, RequestBuilder};
+use doors::{
+    Answer, Node, PATIENCE, answer,
+    team::{Keyed, Team},
+};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 mod doors;
-
-/// A person of a node, with a key that may do everything.
-struct Person {
-    id: String,
-    key: String,
-}
 
 /// One part of a form.
 fn part(name: &str, filename: Option<&str>, mime: &str, bytes: &[u8]) -> Vec<u8> {
@@ -28,49 +25,30 @@ fn form(parts: &[Vec<u8>]) -> Vec<u8> {
     [parts.concat(), b"--EDGE--\r\n".to_vec()].concat()
 }
 
-async fn person(node: &Node, workspace: &str, slug: &str) -> Person {
-    let base = format!("/node/v1/workspaces/{workspace}");
-    let new = json!({ "name": slug, "slug": slug, "email": format!("{slug}@example.org") });
-    let id = node.post(&format!("{base}/users"), &new).await.with(201)["id"].as_str().unwrap().to_owned();
-    let scopes = ["messages:read", "messages:write", "attachments:read", "attachments:write"];
-    let key = node.post(&format!("{base}/keys"), &json!({ "user_id": id, "scopes": scopes })).await.with(201);
-    Person { id, key: key["key"].as_str().unwrap().to_owned() }
-}
-
-/// A request of a person to a workspace. Failures of this door have another shape than those of the node's.
-async fn ask(person: &Person, request: RequestBuilder) -> Answer {
-    let got = request.bearer_auth(&person.key).send().await.unwrap();
-    let (status, headers) = (got.status().as_u16(), got.headers().clone());
-    let text = got.text().await.unwrap();
-    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-    assert_ne!(status, 500, "{text}");
-    Answer { status, headers, text, json }
-}
-
 struct Place<'a> {
     node: &'a Node,
-    workspace: String,
+    team: Team,
     channel: String,
-    person: Person,
+    person: Keyed,
 }
 
 impl Place<'_> {
-    fn path(&self, rest: &str) -> String {
-        format!("/api/v1/workspaces/{}{rest}", self.workspace)
-    }
-
     async fn get(&self, rest: &str) -> Answer {
-        ask(&self.person, self.node.bare(Method::GET, &self.path(rest))).await
+        self.team.get(self.node, &self.person, rest).await
     }
 
     async fn post(&self, rest: &str, body: &Value) -> Answer {
-        ask(&self.person, self.node.bare(Method::POST, &self.path(rest)).json(body)).await
+        self.team.post(self.node, &self.person, rest, body).await
     }
 
     async fn send_form(&self, body: Vec<u8>) -> Answer {
-        let request = self.node.bare(Method::POST, &self.path("/attachments"));
-        ask(&self.person, request.header("content-type", "multipart/form-data; boundary=EDGE").body(body))
-            .await
+        self.send_form_as(&self.person.key, body).await
+    }
+
+    async fn send_form_as(&self, key: &str, body: Vec<u8>) -> Answer {
+        let path = self.team.at("attachments");
+        let request = self.node.bare(Method::POST, &path).bearer_auth(key);
+        answer(&path, request.header("content-type", "multipart/form-data; boundary=EDGE").body(body)).await
     }
 
     async fn upload(&self, name: &str, mime: &str, bytes: &[u8]) -> String {
@@ -79,7 +57,7 @@ impl Place<'_> {
     }
 
     async fn say(&self, text: &str) -> Answer {
-        self.post(&format!("/streams/{}/messages", self.channel), &json!({ "content": text })).await
+        self.post(&format!("streams/{}/messages", self.channel), &json!({ "content": text })).await
     }
 
     async fn link(&self, id: &str) -> Value {
@@ -88,20 +66,20 @@ impl Place<'_> {
 
     /// Where a file can be downloaded now.
     async fn url(&self, id: &str) -> String {
-        let data = self.get(&format!("/attachments/{id}/url")).await.with(200);
+        let data = self.get(&format!("attachments/{id}/url")).await.with(200);
         assert_eq!(data["data"]["expiresIn"], 900);
         data["data"]["url"].as_str().unwrap().to_owned()
     }
 
     async fn found(&self, body: &Value) -> Vec<String> {
-        let found = self.post("/attachments/search", body).await.with(200);
+        let found = self.post("attachments/search", body).await.with(200);
         found["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }
 
     /// A file once it was read to its end.
     async fn processed(&self, id: &str) -> Value {
         eventually("the file to be read", async || {
-            let answer = self.get(&format!("/attachments/{id}")).await;
+            let answer = self.get(&format!("attachments/{id}")).await;
             let status = answer.json["data"]["processingStatus"].as_str().unwrap_or("pending").to_owned();
             (answer.status == 200 && !["pending", "processing"].contains(&status.as_str()))
                 .then(|| answer.json["data"].clone())
@@ -123,12 +101,10 @@ async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl
 }
 
 async fn place(node: &Node) -> Place<'_> {
-    let workspace = node.workspace("Files", &[]).await;
-    let person = person(node, &workspace, "ada").await;
-    let streams = format!("/node/v1/workspaces/{workspace}/streams");
-    let new = json!({ "type": "channel", "slug": "builders", "member_ids": [person.id] });
-    let channel = node.post(&streams, &new).await.with(201)["id"].as_str().unwrap().to_owned();
-    Place { node, workspace, channel, person }
+    let team = Team::new(node, "Files").await;
+    let person = team.person(node, "Ada").await;
+    let channel = team.channel(node, "builders", &[&person]).await;
+    Place { node, team, channel, person }
 }
 
 #[tokio::test]
@@ -143,14 +119,14 @@ async fn a_file_is_seen_through_the_message_that_links_to_it_w102_w103_w104_w105
     assert_eq!(file["sizeBytes"], 16);
     assert!(["pending", "processing", "completed"].contains(&file["processingStatus"].as_str().unwrap()));
     let id = file["id"].as_str().unwrap();
-    place.get(&format!("/attachments/{id}")).await.refuses(404, "NOT_FOUND");
-    place.get(&format!("/attachments/{id}/url")).await.refuses(404, "NOT_FOUND");
+    place.get(&format!("attachments/{id}")).await.refuses(404, "NOT_FOUND");
+    place.get(&format!("attachments/{id}/url")).await.refuses(404, "NOT_FOUND");
     assert!(place.found(&json!({ "query": "notes" })).await.is_empty());
 
     let message = place.link(id).await["data"].take();
     assert_eq!(message["attachments"][0]["id"], id);
     let read = place.processed(id).await;
-    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    let listed = place.get(&format!("streams/{}/messages", place.channel)).await.with(200);
     assert_eq!(listed["data"][0]["attachments"][0]["processingStatus"], "completed");
     assert_eq!(
         (&read["processingStatus"], &read["extraction"]["contentType"]),
@@ -167,15 +143,17 @@ async fn a_file_is_seen_through_the_message_that_links_to_it_w102_w103_w104_w105
     assert_eq!(place.found(&json!({ "query": "plan", "streams": [place.channel] })).await, [id]);
     let elsewhere = "stream_01J9ZK3V5T8Q2M4N6P7R8S9TAB";
     assert!(place.found(&json!({ "query": "plan", "streams": [elsewhere] })).await.is_empty());
-    place.post("/attachments/search", &json!({ "limit": 51 })).await.refuses(400, "VALIDATION_ERROR");
+    place.post("attachments/search", &json!({ "limit": 51 })).await.refuses(400, "VALIDATION_ERROR");
 
     // What cannot be bound refuses the message, and nothing is stored.
+    let many: String = (0..51).map(|at| format!("[x](attachment:a{at})")).collect();
+    place.say(&many).await.refuses(400, "VALIDATION_ERROR");
     for wrong in ["attach_01J9ZK3V5T8Q2M4N6P7R8S9TAB", "nonsense"] {
         let refused = place.say(&format!("[x](attachment:{wrong})")).await;
         refused.refuses(400, "VALIDATION_ERROR");
         assert!(refused.json["details"]["content"].is_array(), "{}", refused.text);
     }
-    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    let listed = place.get(&format!("streams/{}/messages", place.channel)).await.with(200);
     assert_eq!(listed["data"].as_array().unwrap().len(), 1);
 }
 
@@ -192,7 +170,7 @@ async fn an_office_file_is_read_by_the_program_itself_and_a_broken_one_only_fail
         let read = place.processed(id).await;
         assert_eq!((&read["processingStatus"], &read["extraction"]), (&json!(status), &Value::Null));
     }
-    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    let listed = place.get(&format!("streams/{}/messages", place.channel)).await.with(200);
     let shown = &listed["data"][1]["attachments"][0];
     assert_eq!((&shown["width"], &shown["height"]), (&json!(7), &json!(5)));
 }
@@ -205,7 +183,7 @@ async fn what_is_not_one_file_is_refused_by_its_own_name_w99_w100() {
     place.send_form(form(&[])).await.refuses(400, "VALIDATION_ERROR");
     let none = place.send_form(form(&[part("file", None, "text/plain", b"a")])).await;
     assert_eq!((none.status, &none.json["error"]), (400, &json!("No file provided")));
-    let json = place.post("/attachments", &json!({})).await;
+    let json = place.post("attachments", &json!({})).await;
     assert_eq!((json.status, &json.json["error"]), (400, &json!("No file provided")));
     place.send_form(form(&[file(), file()])).await.refuses(400, "LIMIT_UNEXPECTED_FILE");
     let other = part("picture", Some("a.txt"), "text/plain", b"a");
@@ -217,10 +195,7 @@ async fn what_is_not_one_file_is_refused_by_its_own_name_w99_w100() {
     // None of these left half a file behind.
     let half = std::fs::read_dir(node.home.path().join("node/blobs/new")).unwrap();
     assert_eq!(half.count(), 0);
-    let stranger = Person { id: String::new(), key: "threa_uk_nothing".into() };
-    let request = node.bare(Method::POST, &place.path("/attachments"));
-    let request = request.header("content-type", "multipart/form-data; boundary=EDGE").body(form(&[file()]));
-    ask(&stranger, request).await.refuses(401, "UNAUTHORIZED");
+    place.send_form_as("threa_uk_nothing", form(&[file()])).await.refuses(401, "UNAUTHORIZED");
 }
 
 #[tokio::test]
@@ -257,20 +232,22 @@ async fn a_download_needs_its_link_and_is_never_run_w108() {
     }
     assert_ne!(place.url(&id).await, url, "asking again gives a fresh link");
     // When the message is gone, so is the file, whoever has a link.
-    let listed = place.get(&format!("/streams/{}/messages", place.channel)).await.with(200);
+    let listed = place.get(&format!("streams/{}/messages", place.channel)).await.with(200);
     let message = listed["data"][0]["id"].as_str().unwrap();
-    let delete = node.bare(Method::DELETE, &place.path(&format!("/messages/{message}")));
-    assert_eq!(ask(&place.person, delete).await.status, 204);
+    let gone = format!("messages/{message}");
+    let deleted = place.team.ask(&node, &place.person, Method::DELETE, &gone, None).await;
+    assert_eq!(deleted.status, 204);
     assert_eq!(reqwest::get(&url).await.unwrap().status(), 404);
 }
 
 /// The same workspace and channel at another node, with a person of its own.
 async fn joined<'a>(place: &Place<'_>, other: &'a Node) -> Place<'a> {
-    let invites = format!("/node/v1/workspaces/{}/invites", place.workspace);
-    let invite = place.node.post(&invites, &json!({ "role": "member" })).await.with(201);
+    let invite =
+        place.node.post(&place.team.node_path("invites"), &json!({ "role": "member" })).await.with(201);
     other.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
-    let person = person(other, &place.workspace, "bob").await;
-    Place { node: other, workspace: place.workspace.clone(), channel: place.channel.clone(), person }
+    let team = Team { workspace: place.team.workspace.clone() };
+    let person = team.person(other, "Bob").await;
+    Place { node: other, team, channel: place.channel.clone(), person }
 }
 
 #[tokio::test]
@@ -281,7 +258,7 @@ async fn another_member_finds_the_file_and_fetches_its_bytes_when_they_are_wante
     let there = joined(&place, &other).await;
     let lines: String = (0..200_000).map(|line| format!("line {line}\n")).collect();
     let id = place.upload("long.txt", "text/plain", lines.as_bytes()).await;
-    there.get(&format!("/attachments/{id}")).await.refuses(404, "NOT_FOUND");
+    there.get(&format!("attachments/{id}")).await.refuses(404, "NOT_FOUND");
     place.link(&id).await;
     let read = there.processed(&id).await;
     assert_eq!(read["sizeBytes"], lines.len());

@@ -1,4 +1,5 @@
-//! Attachments: how a text links to them, and what their owner says they contain (W-102 to W-105).
+//! Attachments: their ids, and what their owner says they contain (W-102 to W-105). How a text links to them stands in
+//! [`crate::markdown`].
 //!
 //! A file's description travels in every post that links to it ([`crate::post::AttachmentRef`]). What it contains is
 //! known later, when it was read: its owner, the node where it was uploaded, then says so in every space in which a
@@ -7,11 +8,7 @@
 use serde_tuple::{Deserialize_tuple, Serialize_tuple};
 use ulid::Ulid;
 
-use crate::{
-    cbor::Bytes16,
-    ids::exact_ulid,
-    limits::{ATTACHMENTS_PER_POST_MAX, EXTRACT_JSON_BYTES_MAX},
-};
+use crate::{cbor::Bytes16, ids::exact_ulid, limits::EXTRACT_JSON_BYTES_MAX};
 
 /// What became of reading a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
@@ -93,24 +90,6 @@ pub fn attachment_ulid(text: &str) -> Option<Ulid> {
     exact_ulid(text.strip_prefix("attach_")?)
 }
 
-/// The attachments that a text links to with `[name](attachment:ID)` or `![name](attachment:ID)`, each once, in the
-/// order of the text (W-104). Ids are as they stand there, also those that are none: to a sender a link that cannot be
-/// bound is a mistake, and not just text. No more than one above [`ATTACHMENTS_PER_POST_MAX`] are looked for.
-pub fn linked(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    for rest in text.split("](attachment:").skip(1) {
-        let Some(end) = rest.find([')', '\n']).filter(|end| rest[*end..].starts_with(')')) else { continue };
-        let id = rest[..end].split_whitespace().next().unwrap_or_default(); // a title may follow
-        if !found.contains(&id) {
-            found.push(id);
-        }
-        if found.len() > ATTACHMENTS_PER_POST_MAX {
-            break;
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,12 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn links_to_attachments_are_found_in_a_text_w104() {
-        let text = "See [plan](attachment:attach_A) and ![shot](attachment:attach_B \"title\"),\n\
-                    again [plan](attachment:attach_A), [odd](attachment:nonsense), [web](https://x.org), \
-                    [open](attachment:attach_C\n) (attachment:attach_D)";
-        assert_eq!(linked(text), ["attach_A", "attach_B", "nonsense"]);
-        assert_eq!(linked(""), Vec::<&str>::new());
+    fn an_id_is_read_as_it_is_written_and_not_otherwise_w8() {
         let id = Ulid::from_bytes([9; 16]);
         assert_eq!(attachment_ulid(&attachment_text(id)), Some(id));
         assert_eq!(attachment_ulid(&attachment_text(id).to_lowercase()), None);

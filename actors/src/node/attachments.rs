@@ -3,8 +3,10 @@
 use std::fs::File;
 
 use muster_protocol::{
-    attachment::{attachment_ulid, linked},
+    attachment::attachment_ulid,
     ids::{WorkspaceId, hash, owned_ulid},
+    limits::ATTACHMENTS_PER_POST_MAX,
+    markdown::attachment_links,
     post::AttachmentRef,
     principal::Principal,
 };
@@ -14,8 +16,11 @@ use ulid::Ulid;
 use super::Node;
 use crate::{
     blobs::waiting_for_disk,
-    error::{AttachmentError, Unavailable},
+    error::{AttachmentError, BadLink, Unavailable},
 };
+
+/// Of a link that leads nowhere, so many characters are said: enough for every id.
+const LINK_SHOWN_CHARS: usize = 40;
 
 /// A file that was received whole.
 pub struct NewFile {
@@ -76,20 +81,24 @@ impl Node {
         Ok(self.context.fetcher.fetch(blob, size, &attachment.holders).await?)
     }
 
-    /// The files that a text of an author of this node links to (W-104). The inner error is a linked id that is
-    /// unknown, or of a file that the author can neither read nor uploaded themselves.
+    /// The files that a text of an author of this node links to (W-104).
     pub fn linked_files(
         &self,
         workspace: &WorkspaceRow,
         author: Principal,
         text: &str,
-    ) -> Result<Result<Vec<AttachmentRef>, String>, Unavailable> {
-        let (view, mut files) = (self.store().view()?, Vec::new());
-        for id in linked(text) {
-            let known = attachment_ulid(id).map(|ulid| view.linkable(workspace, ulid, author)).transpose()?;
+    ) -> Result<Result<Vec<AttachmentRef>, BadLink>, Unavailable> {
+        let (ids, mut files) = (attachment_links(text), Vec::new());
+        if ids.len() > ATTACHMENTS_PER_POST_MAX {
+            return Ok(Err(BadLink::TooMany));
+        }
+        let view = self.store().view()?;
+        for id in ids {
+            let known =
+                attachment_ulid(&id).map(|ulid| view.linkable(workspace, ulid, author)).transpose()?;
             match known.flatten() {
                 Some(file) => files.push(file),
-                None => return Ok(Err(id.to_owned())),
+                None => return Ok(Err(BadLink::Unknown(id.chars().take(LINK_SHOWN_CHARS).collect()))),
             }
         }
         Ok(Ok(files))

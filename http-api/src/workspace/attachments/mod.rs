@@ -195,10 +195,7 @@ fn readable(caller: &Caller, id: &str) -> Result<AttachmentRow, Failure> {
 /// The files that a text of the caller links to; a link that cannot be bound refuses the whole text (W-104).
 pub(super) fn linked(doors: &Doors, caller: &Caller, text: &str) -> Result<Vec<AttachmentRef>, Failure> {
     let files = doors.node.linked_files(&caller.workspace, caller.principal(), text)?;
-    files.map_err(|id| {
-        let shown: String = id.chars().take(40).collect();
-        Failure::invalid_field("content", format!("links to an attachment that does not exist: {shown}"))
-    })
+    files.map_err(|bad| Failure::invalid_field("content", bad.to_string()))
 }
 
 /// Fetch a file's description and extracted content
