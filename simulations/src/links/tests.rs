@@ -334,7 +334,8 @@ async fn bytes_come_from_who_has_them_as_long_as_the_two_are_connected() {
     ada.network.set_friends(vec![bob.node]);
     bob.network.set_friends(vec![ada.node]);
     ada.dial(BOB);
-    (ada.up().await, bob.up().await);
+    ada.up().await;
+    bob.up().await;
     let ask = |from| ada.network.fetch_blob(name(BOB), blob, from);
     assert_eq!(ask(0).await.err(), Some(BlobError::Absent), "nobody serves yet");
     bob.network.serve_blobs(Arc::new(Shelf(path.clone(), name(EVE))));
