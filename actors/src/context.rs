@@ -16,9 +16,10 @@ use muster_protocol::{
 };
 use muster_storage::{Changes, Listener, Store, StoreError};
 use ractor::ActorRef;
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::{
+    blobs::Fetcher,
     channel::ChannelMessage,
     counters::Counters,
     direct_room::DirectRoomMessage,
@@ -121,6 +122,9 @@ pub(crate) struct Context {
     pub(crate) failure: watch::Sender<Option<String>>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) search: Arc<Search>,
+    pub(crate) fetcher: Fetcher,
+    /// There may be a file to read, or something to say about one.
+    pub(crate) attachments_due: Arc<Notify>,
 }
 
 impl Context {
@@ -132,6 +136,8 @@ impl Context {
             failure: watch::Sender::new(None),
             permits: Arc::new(Semaphore::new(limits::PERMITS_MAX)),
             search: Arc::default(),
+            fetcher: Fetcher::new(store.clone(), ports.network.clone(), ports.clock.clone()),
+            attachments_due: Arc::default(),
             heard: Mutex::default(),
             started_ms: ports.clock.monotonic_ms(),
             store,
@@ -250,6 +256,9 @@ impl Listener for Commits {
         }
         if changes.spaces.values().any(|space| space.control) {
             context.tell_links(LinksMessage::MembershipChanged);
+        }
+        if changes.attachments {
+            context.attachments_due.notify_one();
         }
         for message in &changes.messages {
             message.inboxes.iter().for_each(|session| context.mail(message.space, session));

@@ -8,8 +8,10 @@ use muster_protocol::{
 };
 use muster_storage::{NotTaken, StoreError};
 
+mod attachments;
 mod people;
 
+pub use attachments::{AttachmentError, BadLink};
 pub use people::{KeyError, PostError, PrincipalError, StreamError};
 
 /// The node cannot answer now; nothing is known to have changed.

@@ -17,6 +17,8 @@
 pub mod ports;
 
 mod asking;
+mod attachments;
+mod blobs;
 mod channel;
 mod compose;
 mod context;
@@ -36,17 +38,18 @@ mod settings;
 mod supervisor;
 mod workspaces;
 
+pub use blobs::{FetchError, Fetcher, SharedBlobs, waiting_for_disk};
 pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
-    BackupError, CreateChannelError, CreateWorkspaceError, InviteError, JoinError, KeyError, MoveHomeError,
-    PostError, PrincipalError, ProgramError, RegisterAgentError, RemoveMemberError, ResolveRoomError,
-    SendError, SetRoleError, SettleError, StartError, StartSessionError, StopSessionError, StreamError,
-    Unavailable,
+    AttachmentError, BackupError, BadLink, CreateChannelError, CreateWorkspaceError, InviteError, JoinError,
+    KeyError, MoveHomeError, PostError, PrincipalError, ProgramError, RegisterAgentError, RemoveMemberError,
+    ResolveRoomError, SendError, SetRoleError, SettleError, StartError, StartSessionError, StopSessionError,
+    StreamError, Unavailable,
 };
 pub use node::{
-    BackupReport, ConnectionRow, Invite, MintedKey, NewBot, NewStream, NewUser, Node, PeerRow, PresenceState,
-    is_agent_name,
+    BackupReport, ConnectionRow, Invite, MintedKey, NewBot, NewFile, NewStream, NewUser, Node, PeerRow,
+    PresenceState, is_agent_name,
 };
 pub use presence::{PresenceEvent, PresenceTurn};
 pub use search::SearchProgress;

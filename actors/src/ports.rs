@@ -6,8 +6,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
-use muster_protocol::identity::NodeId;
+use futures::{future::BoxFuture, stream::BoxStream};
+use muster_protocol::{attachment::ProcessingStatus, identity::NodeId};
+use muster_storage::BlobId;
 use tokio::sync::{mpsc, oneshot};
 
 /// Wall-clock time and waiting.
@@ -88,6 +89,17 @@ pub trait Network: Send + Sync + 'static {
     fn set_topics(&self, topics: Vec<Topic>);
     /// Gossips `bytes`, at most [`muster_protocol::limits::GOSSIP_BYTES_MAX`]. Best effort.
     fn publish(&self, topic: Topic, bytes: Vec<u8>);
+    /// Asks a node that is connected, and a friend, for the bytes of a blob, from byte `from` on. Dropping what is
+    /// returned ends it.
+    fn fetch_blob(
+        &self,
+        node: NodeId,
+        blob: BlobId,
+        from: u64,
+    ) -> BoxFuture<'static, Result<BlobBytes, BlobError>>;
+    /// Where the bytes come from that other nodes ask for, in place of the earlier source. Before this was called
+    /// nobody gets any.
+    fn serve_blobs(&self, source: Arc<dyn BlobSource>);
     /// Nodes connected now.
     fn connections(&self) -> Vec<Connection>;
     /// Multiaddrs this node listens on, as text, without the peer id.
@@ -186,6 +198,71 @@ pub enum RequestError {
     Refused,
 }
 
+// ---- bytes of files -------------------------------------------------------------------------------
+
+/// Which nodes may have which bytes.
+pub trait BlobAccess: Send + Sync + 'static {
+    /// Whether `node` may have the bytes of `blob`. Asked for each time; may read the store.
+    fn may(&self, node: NodeId, blob: BlobId) -> bool;
+}
+
+/// Where the mesh finds the bytes that other nodes ask for.
+pub trait BlobSource: Send + Sync + 'static {
+    /// The bytes of a blob, for a friend that asks. `None` when this node does not have them, or the other may not:
+    /// who asks cannot tell which.
+    fn open(&self, node: NodeId, blob: BlobId) -> Option<std::fs::File>;
+}
+
+/// Bytes of a blob on their way here.
+pub struct BlobBytes {
+    /// How many the whole blob has, as its holder says.
+    pub size: u64,
+    /// The bytes from where they were asked for, in order, in pieces of at most
+    /// [`muster_protocol::limits::BLOB_PIECE_BYTES`]. Not to be believed before their hash is known.
+    pub pieces: BoxStream<'static, Result<Vec<u8>, BlobError>>,
+}
+
+/// Why bytes did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BlobError {
+    /// The node is not connected.
+    #[error("the node is not connected")]
+    Unreachable,
+    /// The node does not have them, does not give them to us, or has too many to serve at the moment.
+    #[error("the node does not give these bytes")]
+    Absent,
+    /// They stopped coming: the connection broke, or nothing came for
+    /// [`muster_protocol::limits::BLOB_PIECE_TIMEOUT`].
+    #[error("the bytes stopped coming")]
+    Lost,
+}
+
+/// Reads what files contain, without trusting them.
+pub trait Extract: Send + Sync + 'static {
+    /// Reads a file that was uploaded under this name, with this declared type.
+    fn extract(&self, file: std::fs::File, name: String, mime_type: String) -> BoxFuture<'static, Extracted>;
+}
+
+/// What came of reading a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// How it ended: one that is final.
+    pub status: ProcessingStatus,
+    /// What was found, as a JSON object of at most [`muster_protocol::limits::EXTRACT_JSON_BYTES_MAX`]; empty unless
+    /// the status is completed.
+    pub extraction: String,
+}
+
+/// Reads nothing: for simulations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoExtraction;
+
+impl Extract for NoExtraction {
+    fn extract(&self, _: std::fs::File, _: String, _: String) -> BoxFuture<'static, Extracted> {
+        Box::pin(async { Extracted { status: ProcessingStatus::Skipped, extraction: String::new() } })
+    }
+}
+
 /// All ports of one node.
 #[derive(Clone)]
 pub struct Ports {
@@ -197,6 +274,8 @@ pub struct Ports {
     pub network: Arc<dyn Network>,
     /// The programs behind sessions.
     pub programs: Arc<dyn Programs>,
+    /// What reads attachments.
+    pub extract: Arc<dyn Extract>,
 }
 
 // ---- programs of sessions -------------------------------------------------------------------------

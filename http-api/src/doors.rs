@@ -24,6 +24,8 @@ pub struct Doors {
     pub(crate) metrics: Arc<Registry>,
     /// One permit for each listener of the event stream.
     pub(crate) listeners: Arc<Semaphore>,
+    /// One permit for each upload.
+    pub(crate) uploads: Arc<Semaphore>,
     measures: Measures,
     pub(crate) rates: RateLimits,
     hosts: AllowedHosts,
@@ -49,6 +51,7 @@ impl Doors {
             metrics: Arc::new(metrics),
             measures,
             rates,
+            uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
             listeners: Arc::new(Semaphore::new(limits::EVENT_LISTENERS_MAX)),
             hosts: AllowedHosts::new(addresses, names),
         }
@@ -67,7 +70,11 @@ pub fn router(doors: Doors) -> Router {
     let (network, _) = network::routes(network::auth::wanted(&doors)).split_for_parts();
     let (workspace, _) = workspace::routes(&doors).split_for_parts();
     guard::around(
-        node.merge(network).merge(workspace).with_state(doors).merge(docs::routes()),
+        node.merge(network)
+            .merge(workspace)
+            .merge(workspace::downloads())
+            .with_state(doors)
+            .merge(docs::routes()),
         hosts,
         measures,
     )

@@ -8,6 +8,7 @@ pub mod config;
 pub mod data_folder;
 pub mod demo;
 mod embedding;
+mod extraction;
 mod http;
 pub mod mesh;
 mod programs;

@@ -17,6 +17,7 @@ use crate::{
     config::Settings,
     data_folder::{DataFolder, Run},
     embedding::embedder,
+    extraction::ChildExtraction,
     http,
     mesh::{self, MeshConfig},
     programs::SystemPrograms,
@@ -54,7 +55,8 @@ impl Running {
         let (network, events) = mesh::start(mesh_config(settings, &mut registry), &identity).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let programs = Arc::new(SystemPrograms::new(settings.providers.clone()));
-        let ports = Ports { clock, entropy: Arc::new(entropy), network, programs };
+        let extract = Arc::new(ChildExtraction::new()?);
+        let ports = Ports { clock, entropy: Arc::new(entropy), network, programs, extract };
         let node = Node::start(identity, store, ports, events, node_settings(settings)?).await?;
         let embedder = embedder(&settings.search)?;
         node.keep_search(folder.search_path(), embedder).context("the search index cannot be kept")?;

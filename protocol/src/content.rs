@@ -7,6 +7,7 @@
 use serde_tuple::{Deserialize_tuple, Serialize_tuple};
 
 use crate::{
+    attachment::AttachmentDescribed,
     cbor,
     control::{ControlState, Role},
     ids::{StreamId, is_owned_by},
@@ -83,6 +84,8 @@ pub enum Content {
     Stream(Box<StreamChanged>),
     /// See [`TakesPart`].
     TakesPart(Principal, TakesPart),
+    /// See [`AttachmentDescribed`]; by the node where the file was uploaded.
+    Described(Box<AttachmentDescribed>),
     /// None, for this reason.
     Void(Void),
 }
@@ -144,6 +147,7 @@ impl Content {
             Kind::BOT => read_bot(op, body, control),
             Kind::STREAM => read_stream(op, body, control),
             Kind::TAKES_PART => read_takes_part(op, body, control),
+            Kind::ATTACHMENT_DESCRIBED => read_described(op, body),
             _ => Err(Void::UnknownKind),
         }
     }
@@ -283,6 +287,18 @@ fn read_takes_part(op: &Operation, body: &[u8], control: &ControlState) -> Resul
     let principal = takes_part.principal.parse().map_err(|_| Void::Malformed)?;
     in_named_stream(op, &takes_part.channel, control)?;
     Ok(Content::TakesPart(principal, takes_part))
+}
+
+fn read_described(op: &Operation, body: &[u8]) -> Result<Content, Void> {
+    let described: AttachmentDescribed = decode(body)?;
+    if !described.is_well_formed() {
+        return Err(Void::Malformed);
+    }
+    if !is_owned_by(described.ulid(), op.header().author) {
+        return Err(Void::Impostor);
+    }
+    in_stream(op, StreamId::SPACE)?;
+    Ok(Content::Described(Box::new(described)))
 }
 
 fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Void> {

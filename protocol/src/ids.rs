@@ -156,6 +156,11 @@ impl WorkspaceId {
     pub fn new(now_ms: u64, random: [u8; 10]) -> Self {
         Self(ulid(now_ms, random))
     }
+
+    /// The ULID in it.
+    pub fn ulid(self) -> Ulid {
+        self.0
+    }
 }
 
 impl fmt::Display for WorkspaceId {

@@ -6,6 +6,7 @@
 //! verdict about the same bytes.
 
 pub mod ask;
+pub mod attachment;
 pub mod cbor;
 pub mod clock;
 pub mod content;

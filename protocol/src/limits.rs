@@ -327,6 +327,82 @@ pub const EMBED_TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Numbers of one vector: the largest models have 4096.
 pub const EMBED_DIMENSIONS_MAX: usize = 8192;
 
+// ---- attachments -----------------------------------------------------------------------------
+
+/// How long a download link works (W-108).
+pub const ATTACHMENT_URL: Duration = Duration::from_secs(900);
+/// Attachments one search answers with when the caller does not say (W-43).
+pub const ATTACHMENT_SEARCH_DEFAULT: usize = 20;
+/// Attachments one search answers with at most (W-43).
+pub const ATTACHMENT_SEARCH_MAX: usize = 50;
+/// Attachments one search looks at, newest first. A look costs some microseconds, so a search stays below a second
+/// on a node that has many, and a file older than these is found by its message.
+pub const ATTACHMENT_SEARCH_LOOKED_AT_MAX: usize = 20_000;
+/// Uploads in work at one time: each holds a file and a buffer, and all together must not fill the disk at once.
+pub const UPLOADS_MAX: usize = 16;
+/// Uploads of this node that no message is bound to and that wait longer than this are forgotten: somebody who
+/// uploads and never sends would fill the disk.
+pub const UPLOAD_UNBOUND: Duration = Duration::from_secs(7 * 24 * 3600);
+
+// ---- bytes between nodes ---------------------------------------------------------------------
+
+/// One piece of a blob on the wire and in memory. Two pieces are all that a transfer holds on either side.
+pub const BLOB_PIECE_BYTES: usize = 64 * 1024;
+/// Blobs that are fetched at one time, from all nodes together.
+pub const BLOB_FETCHES_MAX: usize = 4;
+/// Blobs that are served at one time, to all nodes together; more are told to come again.
+pub const BLOB_SERVES_MAX: usize = 8;
+/// Blobs that are served to one node at one time, so that nobody takes all places.
+pub const BLOB_SERVES_PER_NODE_MAX: usize = 2;
+/// Blobs kept that came only in part; the one touched longest ago makes room. At most 3 GiB, and only while 32 files of
+/// the largest size broke off.
+pub const BLOB_PARTIALS_MAX: usize = 32;
+/// How long the next piece of a blob may take. Some KiB a second are slow, none at all are a break.
+pub const BLOB_PIECE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one holder may take for a whole blob: 100 MiB at 60 KiB a second. What came is kept for the next try.
+pub const BLOB_TIMEOUT: Duration = Duration::from_secs(1800);
+
+// ---- what files say --------------------------------------------------------------------------
+
+/// Bytes of a file's beginning by which it is told what it is; an image's size stands in them, too.
+pub const EXTRACT_HEAD_BYTES: usize = 64 * 1024;
+/// Bytes of a text file that are read; a text is cut at [`EXTRACT_TEXT_BYTES_MAX`] anyway, and a table is counted as
+/// far as it was read.
+pub const EXTRACT_PLAIN_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of extracted text: a book of a hundred pages. It is replicated to every node of the space and searched.
+pub const EXTRACT_TEXT_BYTES_MAX: usize = 256 * 1024;
+/// Characters of a summary.
+pub const EXTRACT_SUMMARY_CHARS_MAX: usize = 280;
+/// Bytes of structured data, as JSON; what is larger is left out.
+pub const EXTRACT_DATA_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an extraction as JSON: text whose every character has to be escaped, and the data.
+pub const EXTRACT_JSON_BYTES_MAX: usize = 2 * EXTRACT_TEXT_BYTES_MAX + 2 * EXTRACT_DATA_BYTES_MAX;
+/// Rows of a table that are kept as data.
+pub const EXTRACT_ROWS_MAX: usize = 100;
+/// Columns of a table that are kept as data.
+pub const EXTRACT_COLUMNS_MAX: usize = 64;
+/// Bytes of an office file or PDF that is read at all: they are held in memory while it is.
+pub const EXTRACT_INPUT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Memory of the process that reads such a file. A PDF of 32 MiB may unpack to several times that.
+pub const EXTRACT_MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Processor time of that process, in seconds.
+pub const EXTRACT_CPU_SECONDS_MAX: u64 = 10;
+/// How long that process may live, when the machine is busy with other things.
+pub const EXTRACT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Such processes at one time; others wait.
+pub const EXTRACT_CHILDREN_MAX: usize = 2;
+/// Entries of an archive (research ecosystem 5.6).
+pub const EXTRACT_ENTRIES_MAX: usize = 10_000;
+/// Bytes of one entry of an archive, unpacked (research ecosystem 5.6).
+pub const EXTRACT_ENTRY_BYTES_MAX: u64 = 25 * 1024 * 1024;
+/// Bytes of all entries of an archive, unpacked (research ecosystem 5.6).
+pub const EXTRACT_UNPACKED_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// How many times larger an entry may be unpacked than packed (research ecosystem 5.6), once it exceeds
+/// [`EXTRACT_RATIO_FREE_BYTES`]. XML of documents reaches 30.
+pub const EXTRACT_RATIO_MAX: u64 = 100;
+/// An entry that unpacks to no more than this is harmless at any ratio.
+pub const EXTRACT_RATIO_FREE_BYTES: u64 = 1024 * 1024;
+
 // ---- the process -----------------------------------------------------------------------------
 
 /// Files, sockets included, that the system has to let a node open. At rest it has 18 open, and with fewer it

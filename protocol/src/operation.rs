@@ -66,6 +66,8 @@ impl Kind {
     pub const STREAM: Kind = Kind(108);
     /// A person or a bot takes part in a stream, or no longer does.
     pub const TAKES_PART: Kind = Kind(109);
+    /// What a file contains that posts link to.
+    pub const ATTACHMENT_DESCRIBED: Kind = Kind(111);
 
     /// Whether operations of this kind belong to the control log.
     pub fn is_control(self) -> bool {

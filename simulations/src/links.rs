@@ -16,6 +16,7 @@
 //! Everything that happens is planned on one agenda and carried out by one task, in the order of time
 //! and planning. One more task per process hands it its events.
 
+mod blobs;
 mod gossip;
 mod mesh;
 mod requests;
@@ -27,11 +28,14 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use muster_actors::ports::{Closing, Connection, Event, Events, Link, Network, RequestError, Topic};
+use muster_actors::ports::{
+    BlobBytes, BlobError, BlobSource, Closing, Connection, Event, Events, Link, Network, RequestError, Topic,
+};
 use muster_protocol::{
     identity::NodeId,
     limits::{LINK_QUEUE_FRAMES, MESH_EVENTS_MAX, MESH_OWED_MAX},
 };
+use muster_storage::BlobId;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::mesh::Mesh;
@@ -60,6 +64,7 @@ struct Shared {
     planned: Notify,
     trace: Trace,
     watcher: OnceLock<Watcher>,
+    blobs: blobs::Sources,
 }
 
 /// See [`SimMesh::watch`].
@@ -84,8 +89,14 @@ impl SimMesh {
     #[expect(clippy::disallowed_methods, reason = "the links of a world live as tasks of its runtime")]
     pub fn new(seed: u64, weather: Weather, beginning: Beginning, trace: Trace) -> Self {
         let mesh = Mutex::new(Mesh::new(seed, weather));
-        let shared =
-            Arc::new(Shared { mesh, beginning, planned: Notify::new(), trace, watcher: OnceLock::new() });
+        let shared = Arc::new(Shared {
+            mesh,
+            beginning,
+            planned: Notify::new(),
+            trace,
+            watcher: OnceLock::new(),
+            blobs: blobs::Sources::default(),
+        });
         tokio::spawn(carry_out(Arc::clone(&shared)));
         Self { shared }
     }
@@ -352,6 +363,19 @@ impl Network for SimNetwork {
 
     fn publish(&self, topic: Topic, bytes: Vec<u8>) {
         self.with(|mesh, now| mesh.publish(now, self.node, self.boot, topic, bytes));
+    }
+
+    fn fetch_blob(
+        &self,
+        node: NodeId,
+        blob: BlobId,
+        from: u64,
+    ) -> BoxFuture<'static, Result<BlobBytes, BlobError>> {
+        Box::pin(blobs::fetch(self.clone(), node, blob, from))
+    }
+
+    fn serve_blobs(&self, source: Arc<dyn BlobSource>) {
+        self.shared.blobs.set(self.node, self.boot, source);
     }
 
     fn connections(&self) -> Vec<Connection> {

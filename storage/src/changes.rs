@@ -24,6 +24,8 @@ pub struct Changes {
     pub work_transitions: u64,
     /// Envelopes that left an inbox, in order.
     pub deliveries: Vec<DeliveryChange>,
+    /// Whether a message began to link to a file of this node, about which something may have to be said.
+    pub attachments: bool,
     /// Number of the newest event in the journal.
     pub last_event: u64,
 }

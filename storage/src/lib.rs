@@ -38,6 +38,7 @@
 //! ```
 
 mod append;
+mod attachments;
 mod backup;
 mod batch;
 mod blobs;
@@ -72,9 +73,10 @@ mod work;
 mod writer;
 
 pub use append::Prepared;
+pub use attachments::NewUpload;
 pub use backup::BackupError;
 pub use batch::Batch;
-pub use blobs::{BlobId, Blobs, NewBlob};
+pub use blobs::{BlobId, Blobs, NewBlob, PartialBlob};
 pub use changes::{
     Changes, DeliveryChange, MessageChange, Outcome, PresenceChange, RejectedChange, SpaceChange,
 };
@@ -87,9 +89,9 @@ pub use messages::SendOutcome;
 pub use people::Card;
 pub use posts::{NewPost, NotPosted};
 pub use read::{
-    AgentRow, Author, BotRow, ChannelRow, EventRow, KeyRow, MemberRow, MessagePage, MessageRow, PartRow,
-    PersonRow, PostRow, RoomRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, StreamRow, SyncView,
-    ThreadRow, UnknownCursor, View, Window, WorkspaceRow,
+    AgentRow, AttachmentRow, Author, BindingRow, BotRow, ChannelRow, EventRow, KeyRow, MemberRow,
+    MessagePage, MessageRow, PartRow, PersonRow, PostRow, RoomRow, STOPPED_SESSIONS_SHOWN, SessionRow,
+    SessionState, StreamRow, SyncView, ThreadRow, UnknownCursor, UploadRow, View, Window, WorkspaceRow,
 };
 pub use restore::{RestoreError, put_in_place, refuse_own};
 pub use schema::SCHEMA_VERSION;

@@ -73,6 +73,15 @@ pub enum NotPosted {
     NotAllowed,
 }
 
+/// A post that its author may change.
+struct OwnPost {
+    record: PostRecord,
+    /// The name its author spoke under.
+    from: String,
+    /// Of the space it stands in.
+    control: Arc<ControlState>,
+}
+
 impl Batch<'_> {
     /// Says something in a stream. Answers with its id, also when it was said before under the sender's own name for
     /// it, which changes nothing (W-47).
@@ -129,7 +138,7 @@ impl Batch<'_> {
         text: String,
         attachments: Vec<AttachmentRef>,
     ) -> Result<Result<(), NotPosted>, StoreError> {
-        let (record, from, control) = match self.own_post(workspace, id, author)? {
+        let OwnPost { record, from, control } = match self.own_post(workspace, id, author)? {
             Ok(own) => own,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -147,7 +156,7 @@ impl Batch<'_> {
         id: Ulid,
         author: Principal,
     ) -> Result<Result<(), NotPosted>, StoreError> {
-        let (record, from, control) = match self.own_post(workspace, id, author)? {
+        let OwnPost { record, from, control } = match self.own_post(workspace, id, author)? {
             Ok(own) => own,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -164,7 +173,7 @@ impl Batch<'_> {
         workspace: SpaceId,
         id: Ulid,
         author: Principal,
-    ) -> Result<Result<(PostRecord, String, Arc<ControlState>), NotPosted>, StoreError> {
+    ) -> Result<Result<OwnPost, NotPosted>, StoreError> {
         let key = tables::id_key(self.space_number(workspace)?, id.to_bytes());
         let Some(record) = self.post(&key)?.filter(|record| record.sequence > 0) else {
             return Ok(Err(NotPosted::UnknownMessage));
@@ -181,7 +190,7 @@ impl Batch<'_> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         Ok(match self.speaker(workspace, &stream, author) {
-            Some((control, _)) => Ok((record, post.from, control)),
+            Some((control, _)) => Ok(OwnPost { record, from: post.from, control }),
             None => Err(NotPosted::NotAllowed),
         })
     }
@@ -246,6 +255,7 @@ impl Batch<'_> {
         post: &Post,
         at: At,
     ) -> Result<(), StoreError> {
+        self.bind_attachments(op, post.ulid(), &post.attachments, at)?;
         let key = self.post_key(op)?;
         if self.is_gone(control.space(), post)? {
             let root = op.header().stream;
@@ -288,6 +298,7 @@ impl Batch<'_> {
         let number = self.space_number(self.workspace_of(control.space()))?;
         let id = Ulid::from_bytes(edited.target.0);
         self.say_about(Subject::Text(number, id), op, at)?;
+        self.bind_attachments(op, id, &edited.attachments, at)?;
         self.show_change(control.space(), id)
     }
 
@@ -338,6 +349,7 @@ impl Batch<'_> {
                 let Ok(edited) = cbor::decode::<PostEdited>(body, max) else { return Ok(()) };
                 let id = Ulid::from_bytes(edited.target.0);
                 self.unsay_about(Subject::Text(number, id), op)?;
+                self.unbind_attachments(op, &edited.attachments)?;
                 self.show_change(control.space(), id)
             }
             Kind::POST_DELETED => {
@@ -351,6 +363,7 @@ impl Batch<'_> {
                 None => Ok(()),
             },
             Kind::STREAM => self.void_stream(op),
+            Kind::ATTACHMENT_DESCRIBED => self.void_described(op),
             Kind::TAKES_PART => self.void_takes_part(control, op),
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 //! Stored values are CBOR arrays of fixed arity. A change of one of these types is a new schema version.
 
 use muster_protocol::{
-    cbor::{Bytes, Bytes32},
+    cbor::{Bytes, Bytes16, Bytes32},
     clock::Hlc,
     identity::NodeId,
     ids::{OpId, SpaceId, StreamId},
@@ -337,4 +337,38 @@ pub(crate) struct KeyRecord {
     /// Unix milliseconds; zero for never.
     pub(crate) expires_ms: u64,
     pub(crate) revoked: bool,
+}
+
+/// A file that was uploaded at this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct UploadRecord {
+    /// Of its workspace.
+    pub(crate) space: SpaceId,
+    pub(crate) filename: String,
+    pub(crate) mime_type: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: Bytes32,
+    /// Of an image in pixels; zero for unknown.
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Who uploaded it.
+    pub(crate) uploader: String,
+    /// See [`muster_protocol::attachment::ProcessingStatus`].
+    pub(crate) status: String,
+    /// What was found in it, as JSON; empty for nothing.
+    pub(crate) extraction: String,
+    pub(crate) created_ms: u64,
+    /// Numbers of the spaces in which it was said what it contains.
+    pub(crate) said: Vec<u32>,
+}
+
+/// A link to an attachment.
+#[derive(Debug, Clone, Copy, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct BindingRecord {
+    /// The operation that links.
+    pub(crate) at: At,
+    /// Number of its space.
+    pub(crate) space: u32,
+    /// The message that has the link in its text, as its author made it then.
+    pub(crate) message: Bytes16,
 }

@@ -40,6 +40,10 @@
 //! | `posts` | space number, id | a message by its id in the Workspace door |
 //! | `client_ids` | stream, the sender's name for a message | the message's key in `posts` |
 //! | `metadata` | space number, pair, newest first | the message's key in `posts` |
+//! | `uploads` | id | a file that was uploaded at this node |
+//! | `uploads_open` | id | nothing: files that no message links to yet, are not read, or about which something is to be said |
+//! | `bindings` | space number, attachment, rank | where the operation is that links to an attachment, and the message |
+//! | `blob_uses` | SHA-256, space number, attachment | nothing: attachments with these bytes |
 //! | `keys` | id | a key of the Workspace door |
 //! | `key_lookup` | the key's first letters, id | nothing |
 //!
@@ -97,6 +101,10 @@ pub(crate) const LISTED: TableDefinition<&[u8; 24], &[u8; 16]> = TableDefinition
 pub(crate) const POSTS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("posts");
 pub(crate) const CLIENT_IDS: TableDefinition<&[u8; 32], &[u8; 20]> = TableDefinition::new("client_ids");
 pub(crate) const METADATA: TableDefinition<&[u8; 76], &[u8; 20]> = TableDefinition::new("metadata");
+pub(crate) const UPLOADS: TableDefinition<&[u8; 16], Bytes> = TableDefinition::new("uploads");
+pub(crate) const UPLOADS_OPEN: TableDefinition<&[u8; 16], ()> = TableDefinition::new("uploads_open");
+pub(crate) const BINDINGS: TableDefinition<&[u8; 76], Bytes> = TableDefinition::new("bindings");
+pub(crate) const BLOB_USES: TableDefinition<&[u8; 52], ()> = TableDefinition::new("blob_uses");
 pub(crate) const KEYS: TableDefinition<&[u8; 16], Bytes> = TableDefinition::new("keys");
 pub(crate) const KEY_LOOKUP: TableDefinition<&[u8; 24], ()> = TableDefinition::new("key_lookup");
 
@@ -139,6 +147,10 @@ macro_rules! all_tables {
             $do($($argument,)* $crate::tables::POSTS)?,
             $do($($argument,)* $crate::tables::CLIENT_IDS)?,
             $do($($argument,)* $crate::tables::METADATA)?,
+            $do($($argument,)* $crate::tables::UPLOADS)?,
+            $do($($argument,)* $crate::tables::UPLOADS_OPEN)?,
+            $do($($argument,)* $crate::tables::BINDINGS)?,
+            $do($($argument,)* $crate::tables::BLOB_USES)?,
             $do($($argument,)* $crate::tables::KEYS)?,
             $do($($argument,)* $crate::tables::KEY_LOOKUP)?,
         ]
@@ -328,6 +340,8 @@ pub(crate) enum Subject {
     Text(u32, Ulid),
     /// Whether a post of a workspace is gone.
     Gone(u32, Ulid),
+    /// What an attachment of a workspace contains.
+    Described(u32, Ulid),
 }
 
 impl Subject {
@@ -343,6 +357,7 @@ impl Subject {
             Self::Part(stream, principal) => short(&stream.0, &principal.to_string()),
             Self::Text(number, id) => of_space(number, id, "text"),
             Self::Gone(number, id) => of_space(number, id, "gone"),
+            Self::Described(number, id) => of_space(number, id, "described"),
         }
     }
 }
@@ -433,4 +448,33 @@ pub(crate) fn metadata_key(space: u32, pair: (&str, &str), rank: &Rank) -> [u8; 
 
 pub(crate) fn key_lookup_key(letters: [u8; 8], id: Ulid) -> [u8; 24] {
     key!(24: letters, id.to_bytes())
+}
+
+/// Key of one link to an attachment. All to one stand together in people's order, all of a workspace by attachment.
+pub(crate) fn binding_key(space: u32, attachment: Ulid, rank: &Rank) -> [u8; 76] {
+    key!(76: space.to_be_bytes(), attachment.to_bytes(), rank)
+}
+
+/// The keys between which all links to an attachment stand.
+pub(crate) fn binding_range(space: u32, attachment: Ulid) -> RangeInclusive<[u8; 76]> {
+    binding_key(space, attachment, &[0; 56])..=binding_key(space, attachment, &[0xff; 56])
+}
+
+/// The attachment in a key of [`binding_key`].
+pub(crate) fn bound_attachment(key: &[u8; 76]) -> Ulid {
+    let mut id = [0; 16];
+    id.copy_from_slice(&key[4..20]);
+    Ulid::from_bytes(id)
+}
+
+pub(crate) fn blob_use_key(sha256: [u8; 32], space: u32, attachment: Ulid) -> [u8; 52] {
+    key!(52: sha256, space.to_be_bytes(), attachment.to_bytes())
+}
+
+/// The space number and the attachment in a key of [`blob_use_key`].
+pub(crate) fn blob_user(key: &[u8; 52]) -> (u32, Ulid) {
+    let (mut space, mut id) = ([0; 4], [0; 16]);
+    space.copy_from_slice(&key[32..36]);
+    id.copy_from_slice(&key[36..]);
+    (u32::from_be_bytes(space), Ulid::from_bytes(id))
 }

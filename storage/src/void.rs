@@ -17,6 +17,7 @@ use crate::{
     StoreError,
     batch::{Batch, inbox_of},
     channels::{kind_index, thread_key},
+    listing::post_of,
     rows::{self, At, ChannelRecord, InboxRecord, LogRow, MessageRecord, TimelineRow},
     tables::{self, Rank, Short},
 };
@@ -55,6 +56,9 @@ impl Batch<'_> {
                 };
             }
             _ => {}
+        }
+        if let Some(post) = post_of(op) {
+            self.unbind_attachments(op, &post.attachments)?;
         }
         let Some(envelope) = self.envelope_of(op) else { return self.void_said(control, op) };
         self.uncount(space, op, &envelope, at)?;

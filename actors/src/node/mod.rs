@@ -3,6 +3,7 @@
 //! What only reads is answered from a view of the store or a shared table, without asking an actor. What
 //! changes something holds a permit, asks at most one actor, and goes on when its caller goes away.
 
+mod attachments;
 mod membership;
 mod peers;
 mod people;
@@ -39,6 +40,7 @@ use crate::{
     supervisor::CALL,
 };
 
+pub use attachments::NewFile;
 pub use membership::Invite;
 pub use peers::{ConnectionRow, PeerRow, PresenceState};
 pub use people::{MintedKey, NewBot, NewUser};
@@ -77,6 +79,8 @@ impl Node {
         load_sessions(&context)?;
         let (root, _) = Actor::spawn(None, NodeSupervisor, context.clone()).await?;
         ractor::concurrency::spawn(pump::pump(context.clone(), events));
+        crate::attachments::share(&context);
+        ractor::concurrency::spawn(crate::attachments::keep_reading(&context));
         let started_ms = context.wall_ms();
         Ok(Self { context, root, started_ms })
     }

@@ -23,9 +23,10 @@ pub(super) async fn bounded(request: Request, next: Next) -> Response {
     let door = Door::of(request.uri().path());
     let length =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let takes_its_time = takes_its_time(&request);
+    let is_upload = is_upload(&request);
+    let takes_its_time = is_upload || takes_its_time(&request);
     let answer = async {
-        if length.is_some_and(|length| length > HTTP_BODY_BYTES_MAX as u64) {
+        if length.is_some_and(|length| length > HTTP_BODY_BYTES_MAX as u64) && !is_upload {
             // Read, so that whoever sends it hears the answer; what it was no longer matters.
             let _ = read_whole(request.into_body()).await;
             return door.refuse(&Refused::BodyTooLarge { max: HTTP_BODY_BYTES_MAX });
@@ -38,9 +39,18 @@ pub(super) async fn bounded(request: Request, next: Next) -> Response {
     timeout(HTTP_TIMEOUT, answer).await.unwrap_or_else(|_| door.refuse(&Refused::Timeout))
 }
 
-/// A backup takes as long as the store is large.
+/// A backup takes as long as the store is large, and a file may have to come from another node first.
 fn takes_its_time(request: &Request) -> bool {
-    request.method() == Method::POST && request.uri().path() == "/node/v1/backups"
+    let path = request.uri().path();
+    (request.method() == Method::POST && path == "/node/v1/backups") || path.starts_with("/attachments/")
+}
+
+/// A file that is uploaded has a limit of its own, counts its bytes where it is read, and may take long as long as
+/// something comes.
+fn is_upload(request: &Request) -> bool {
+    let rest = request.uri().path().strip_prefix("/api/v1/workspaces/");
+    let route = rest.and_then(|rest| rest.split_once('/')).map(|(_, route)| route);
+    request.method() == Method::POST && route == Some("attachments")
 }
 
 /// The bytes of a body. Of one that is too large nothing is kept, and no more is read than

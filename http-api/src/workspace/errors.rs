@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_actors::{PostError, Unavailable};
-use muster_protocol::key::Scope;
+use muster_protocol::{key::Scope, limits};
 use muster_storage::{NotPosted, StoreError};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ const NOT_FOUND: &str = "NOT_FOUND";
 const FORBIDDEN: &str = "FORBIDDEN";
 
 impl Failure {
-    fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
         Self { status, error: error.into(), code: Some(code), details: None }
     }
 
@@ -147,6 +147,23 @@ impl Failure {
     /// `after` that cannot be read (W-39).
     pub(super) fn invalid_cursor() -> Self {
         Self::new(StatusCode::BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor")
+    }
+
+    /// A request without a file (W-99).
+    pub(super) fn no_file() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", "No file provided")
+    }
+
+    /// A second file, or one in a part of another name (W-99).
+    pub(super) fn unexpected_file() -> Self {
+        let error = "Send exactly one file, in the part named `file`";
+        Self::new(StatusCode::BAD_REQUEST, "LIMIT_UNEXPECTED_FILE", error)
+    }
+
+    /// More bytes than a file may have (W-100).
+    pub(super) fn file_too_large() -> Self {
+        let error = format!("The file is larger than {} bytes", limits::ATTACHMENT_BYTES_MAX);
+        Self::new(StatusCode::BAD_REQUEST, "LIMIT_FILE_SIZE", error)
     }
 
     fn read_only(reason: &str) -> Self {

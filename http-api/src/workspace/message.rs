@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use muster_protocol::{ids::exact_ulid, principal::Principal};
+use muster_protocol::{
+    attachment::attachment_text, ids::exact_ulid, post::AttachmentRef, principal::Principal,
+};
 use muster_storage::{Author, PostRow, View, WorkspaceRow, stream_text};
 use serde::Serialize;
+use ulid::Ulid;
 use utoipa::ToSchema;
 
 use super::{errors::Failure, ids, moment::Moment};
@@ -43,7 +46,6 @@ pub(super) struct MessageAttachment {
 /// How far the reading of a file has come (W-103).
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "files are read elsewhere")]
 pub(super) enum ProcessingStatus {
     Pending,
     Processing,
@@ -94,6 +96,8 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn of(row: PostRow, view: &View, workspace: &WorkspaceRow) -> Result<Self, Failure> {
+        let files = row.attachments.iter().map(|file| MessageAttachment::of(file, view, workspace));
+        let attachments = files.collect::<Result<Vec<_>, _>>()?;
         let (author_id, author_type, author_display_name) = author(&row.author, view, workspace)?;
         Ok(Self {
             id: ids::message_text(row.id),
@@ -108,8 +112,7 @@ impl Message {
             client_message_id: row.client_id,
             sent_via: row.sent_via,
             metadata: row.metadata.into_iter().collect(),
-            attachments: Some(row.attachments.iter().map(MessageAttachment::of).collect())
-                .filter(|all: &Vec<_>| !all.is_empty()),
+            attachments: Some(attachments).filter(|all| !all.is_empty()),
             edited_at: row.edited_ms.map(Moment),
             created_at: Moment(row.created_ms),
         })
@@ -117,17 +120,18 @@ impl Message {
 }
 
 impl MessageAttachment {
-    fn of(attachment: &muster_protocol::post::AttachmentRef) -> Self {
+    fn of(attachment: &AttachmentRef, view: &View, workspace: &WorkspaceRow) -> Result<Self, Failure> {
         let pixels = |pixels: u32| (pixels > 0).then_some(i64::from(pixels));
-        Self {
-            id: format!("attach_{}", ulid::Ulid::from_bytes(attachment.id.0)),
+        let id = Ulid::from_bytes(attachment.id.0);
+        Ok(Self {
+            id: attachment_text(id),
             filename: attachment.filename.clone(),
             mime_type: attachment.mime_type.clone(),
             size_bytes: attachment.size,
-            processing_status: None,
+            processing_status: Some(view.attachment_status(workspace, id)?.into()),
             width: pixels(attachment.width),
             height: pixels(attachment.height),
-        }
+        })
     }
 }
 
@@ -144,9 +148,4 @@ pub(super) fn author(
         }
         Author::Agent { id, name } => (format!("bot_{id}"), AuthorType::Bot, Some(name.clone())),
     })
-}
-
-/// The id of an author in a filter: of a person or a bot, also of an agent's.
-pub(super) fn author_id(text: &str) -> Option<Principal> {
-    text.parse().ok().or_else(|| text.strip_prefix("bot_").and_then(exact_ulid).map(Principal::Bot))
 }

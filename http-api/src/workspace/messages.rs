@@ -17,7 +17,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Data, WorkspacePath,
+    Data, WorkspacePath, attachments,
     auth::{Bearer, Kinds},
     errors::{Always, Failure, NotFound},
     fields::{Fields, Limit},
@@ -138,6 +138,7 @@ pub(super) async fn send(
     fields.done()?;
     caller.acts()?;
     let stream = ids::stream(&path.stream_id).ok_or_else(Failure::no_access)?;
+    let attachments = attachments::linked(&doors, &caller, &text)?;
     let new = NewPost {
         stream,
         author: caller.principal(),
@@ -145,7 +146,7 @@ pub(super) async fn send(
         client_id: client_id.unwrap_or_default(),
         metadata: metadata.into_iter().collect(),
         sent_via: caller.sent_via(),
-        attachments: Vec::new(),
+        attachments,
         random: doors.node.post_entropy(),
     };
     let workspace = caller.workspace.clone();
@@ -208,9 +209,10 @@ pub(super) async fn update(
     fields.done()?;
     caller.acts()?;
     let id = ids::message(&path.message_id).ok_or_else(|| Failure::not_found("Message"))?;
+    let attachments = attachments::linked(&doors, &caller, &text)?;
     let (author, workspace) = (caller.principal(), caller.workspace.clone());
     drop(caller);
-    let row = doors.node.edit_post(workspace.id, id, author, text, Vec::new()).await?;
+    let row = doors.node.edit_post(workspace.id, id, author, text, attachments).await?;
     Ok(Json(Data { data: Message::of(row, &doors.node.store().view()?, &workspace)? }))
 }
 

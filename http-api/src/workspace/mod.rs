@@ -4,6 +4,7 @@
 //! Every handler begins with [`auth::Bearer::enter`], which judges the key in the order of W-18, then reads its
 //! fields ([`fields::Fields`], all faults at once), then asks the store or the node.
 
+mod attachments;
 mod auth;
 mod cursor;
 pub mod errors;
@@ -18,7 +19,7 @@ mod search;
 mod streams;
 mod users;
 
-use axum::middleware::from_fn_with_state;
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state, routing::get};
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, Modify, OpenApi, ToSchema,
@@ -92,6 +93,20 @@ fn operations() -> OpenApiRouter<Doors> {
         .routes(routes!(search::messages))
         .routes(routes!(messages::update, messages::delete))
         .routes(routes!(users::list))
+        .routes(routes!(attachments::search))
+        .routes(routes!(attachments::read))
+        .routes(routes!(attachments::url))
+        .merge(uploads())
+}
+
+/// A file may be larger than any other body; the handler counts.
+fn uploads() -> OpenApiRouter<Doors> {
+    OpenApiRouter::new().routes(routes!(attachments::upload)).layer(DefaultBodyLimit::disable())
+}
+
+/// What is served without a key: the links that were made with one.
+pub(crate) fn downloads() -> Router<Doors> {
+    Router::new().route(attachments::download::ROUTE, get(attachments::download::download))
 }
 
 #[derive(Deserialize, IntoParams)]

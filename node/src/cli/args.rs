@@ -53,6 +53,13 @@ pub(super) enum Command {
     /// The settings in force.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Read a file from standard input as an attachment, without being able to do anything else. The node starts
+    /// itself with this for files it does not trust.
+    #[command(hide = true)]
+    Extract {
+        /// docx, xlsx, pptx, odt or pdf.
+        format: String,
+    },
     /// Print the completion script of a shell.
     Completions {
         /// Which shell.

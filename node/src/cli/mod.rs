@@ -1,6 +1,6 @@
 //! The commands of `muster`.
 //!
-//! `up` and `demo` are nodes; `config`, `explain`, `openapi` and `completions` need none; every other command asks
+//! `up` and `demo` are nodes; `config`, `explain`, `openapi`, `extract` and `completions` need none; every other command asks
 //! the running node of the same data folder over HTTP, with the operator token, and holds no rules of its
 //! own. Each command prints for people, or one JSON value with `-o json`. Errors go to standard error in
 //! the same form.
@@ -129,6 +129,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
             output::say(&openapi::document(&door, yaml)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Extract { format } => Ok(muster_extract::inside::run(&format)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut script);

@@ -21,7 +21,7 @@ use muster_protocol::limits::{
     RELAY_CIRCUITS_PER_NODE_MAX, RELAY_RESERVATIONS_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 
-use super::{MeshConfig, admission::Admission, gossip, links, requests, yamux};
+use super::{MeshConfig, admission::Admission, blobs, gossip, links, requests, yamux};
 
 /// All protocols together. The guards stand first: see [`admission`](super::admission).
 #[derive(NetworkBehaviour)]
@@ -33,6 +33,7 @@ pub(super) struct Behaviour {
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) links: links::Behaviour,
+    pub(super) blobs: links::Behaviour,
     pub(super) asks: request_response::Behaviour<requests::BytesCodec>,
     pub(super) gossip: gossip::Behaviour,
     pub(super) relay_client: relay::client::Behaviour,
@@ -98,7 +99,8 @@ fn behaviour(
         ping: ping::Behaviour::new(
             ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),
         ),
-        links: links::Behaviour::default(),
+        links: links::Behaviour::new(links::LINK_PROTOCOL),
+        blobs: links::Behaviour::new(blobs::BLOB_PROTOCOL),
         asks: requests::behaviour(),
         gossip: gossip::behaviour(keypair, registry)?,
         relay_client,

@@ -36,6 +36,7 @@ use super::{
     MeshError, address,
     allowance::Allowances,
     behaviour::{Behaviour, BehaviourEvent},
+    blobs::Blobs,
     feed::Feed,
     gossip,
     handle::{Command, Shared, Wishes},
@@ -64,6 +65,7 @@ pub(super) struct Driver {
     pub(super) feed: Feed,
     pub(super) peers: BTreeMap<PeerId, Peer>,
     pub(super) links: JoinSet<(PeerId, u64, Outcome)>,
+    pub(super) blobs: Blobs,
     metrics: Option<Metrics>,
     relays: Relays,
     /// Whether addresses that lead through relays may be dialled.
@@ -88,6 +90,7 @@ impl Driver {
             feed: Feed::new(parts.events),
             peers: BTreeMap::new(),
             links: JoinSet::new(),
+            blobs: Blobs::default(),
             metrics: parts.metrics,
             relays: parts.relays,
             dial_relayed,
@@ -162,6 +165,7 @@ impl Driver {
                         break;
                     }
                 },
+                () = self.blobs.served() => {}
                 (channel, answer) = self.answers.next() => {
                     match answer {
                         Some(bytes) if bytes.len() <= REQUEST_BYTES_MAX => {
@@ -254,6 +258,7 @@ impl Driver {
             Command::Publish { topic, bytes } => {
                 gossip::publish(&mut self.swarm.behaviour_mut().gossip, topic, bytes);
             }
+            Command::OpenBlob { node, reply } => self.open_blob(node, reply),
             Command::Ban { node } => self.ban(node.peer_id()),
         }
     }
@@ -305,6 +310,7 @@ impl Driver {
             self.pardon(peer);
         }
         self.asks.forget_abandoned();
+        self.blobs.forget_abandoned();
         self.relays.reserve(&mut self.swarm, now);
     }
 
@@ -351,6 +357,7 @@ impl Driver {
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Links(event) => self.on_link_stream(event),
+            BehaviourEvent::Blobs(event) => self.on_blob_stream(event),
             BehaviourEvent::Asks(event) => self.on_ask(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Ping(event) => self.on_ping(event),

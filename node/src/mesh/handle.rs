@@ -9,17 +9,22 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use muster_actors::ports::{Closing, Connection, Link, Network, RequestError, Topic};
+use libp2p::Stream;
+use muster_actors::ports::{
+    BlobBytes, BlobError, BlobSource, Closing, Connection, Link, Network, RequestError, Topic,
+};
 use muster_protocol::{
     identity::NodeId,
-    limits::{GOSSIP_TOPICS_MAX, REQUEST_TIMEOUT},
+    limits::{GOSSIP_TOPICS_MAX, LINK_HANDSHAKE_TIMEOUT, REQUEST_TIMEOUT},
 };
+use muster_storage::BlobId;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
 use super::{
+    blobs,
     requests::Reply,
     streams::{Outcome, Registry},
 };
@@ -39,6 +44,8 @@ pub(super) enum Command {
     Dial { node: NodeId, addresses: Vec<String> },
     /// Ask.
     Ask { node: NodeId, addresses: Vec<String>, question: Vec<u8>, reply: Reply },
+    /// Open a stream for the bytes of a file.
+    OpenBlob { node: NodeId, reply: oneshot::Sender<Result<Stream, BlobError>> },
     /// Gossip.
     Publish { topic: Topic, bytes: Vec<u8> },
     /// Refuse a node whose link is gone already.
@@ -51,6 +58,7 @@ pub(super) struct Shared {
     pub(super) registry: Arc<Registry>,
     connections: Mutex<BTreeMap<NodeId, Connection>>,
     listening: Mutex<Vec<String>>,
+    blobs: Mutex<Option<Arc<dyn BlobSource>>>,
 }
 
 impl Shared {
@@ -71,6 +79,11 @@ impl Shared {
             *listening = addresses.to_vec();
         }
         changed
+    }
+
+    /// Where the bytes come from that others ask for.
+    pub(super) fn blob_source(&self) -> Option<Arc<dyn BlobSource>> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_connected(&self, node: NodeId) -> bool {
@@ -159,6 +172,29 @@ impl Network for Mesh {
 
     fn publish(&self, topic: Topic, bytes: Vec<u8>) {
         self.command(Command::Publish { topic, bytes });
+    }
+
+    fn fetch_blob(
+        &self,
+        node: NodeId,
+        blob: BlobId,
+        from: u64,
+    ) -> BoxFuture<'static, Result<BlobBytes, BlobError>> {
+        let commands = self.commands.clone();
+        Box::pin(async move {
+            let (reply, opened) = oneshot::channel();
+            let asked = async {
+                let sent = commands.send(Command::OpenBlob { node, reply }).await;
+                sent.map_err(|_| BlobError::Unreachable)?;
+                opened.await.unwrap_or(Err(BlobError::Unreachable))
+            };
+            let stream = timeout(LINK_HANDSHAKE_TIMEOUT, asked).await.map_err(|_| BlobError::Lost)??;
+            blobs::ask(stream, blob, from).await
+        })
+    }
+
+    fn serve_blobs(&self, source: Arc<dyn BlobSource>) {
+        *self.shared.blobs.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
     fn connections(&self) -> Vec<Connection> {

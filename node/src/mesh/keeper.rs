@@ -126,7 +126,7 @@ impl Peer {
 
     /// The connection for a link: a direct one if there is, and the newest of those. Of a node that was
     /// killed and is back the older ones are dead, which shows only when they have been silent for long.
-    fn best_connection(&self) -> Option<ConnectionId> {
+    pub(super) fn best_connection(&self) -> Option<ConnectionId> {
         self.connections.iter().min_by_key(|(id, way)| (way.relayed, Reverse(**id))).map(|(id, _)| *id)
     }
 
@@ -179,6 +179,7 @@ impl Driver {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let opener = self.node < entry.node;
         entry.connections.remove(&connection);
+        self.blobs.disconnected(connection);
         match &mut entry.slot {
             Slot::Opening(on) if *on == connection => {
                 entry.slot = Slot::Empty;
@@ -210,7 +211,7 @@ impl Driver {
         } else {
             entry.pause(opener);
         }
-        self.swarm.behaviour_mut().links.open(peer, connection);
+        self.swarm.behaviour_mut().links.open(peer, connection, 0); // there is never more than one
     }
 
     /// A node became a friend while connected.
@@ -246,12 +247,12 @@ impl Driver {
             return; // the stream is dropped, which refuses it
         }
         match what {
-            Happened::Opened(stream) => {
+            Happened::Opened(_, stream) => {
                 if matches!(entry.slot, Slot::Opening(on) if on == connection) {
                     self.start_link(peer, connection, stream, Side::Opener);
                 } // else it was a knock, or comes too late
             }
-            Happened::Failed => {
+            Happened::Failed(_) => {
                 if matches!(entry.slot, Slot::Opening(on) if on == connection) {
                     entry.slot = Slot::Empty;
                     entry.pause(opener);

@@ -1,5 +1,5 @@
-//! The libp2p side of links: opens one stream on a connection we choose, and hands over every stream
-//! the other node opens.
+//! The libp2p side of links, and of the bytes of files: opens one stream of one protocol on a connection we choose,
+//! and hands over every stream of it that the other node opens.
 //!
 //! Why not `libp2p-stream`: version 0.5.0-alpha drops inbound streams when its reader is a moment
 //! late, opens on a random one of several connections, dials on its own, and keeps an entry for every
@@ -25,13 +25,13 @@ use muster_protocol::limits::{LINK_HANDSHAKE_TIMEOUT, LINK_STREAMS_WAITING_MAX};
 /// The protocol of links.
 pub const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/muster/sync/1");
 
-/// Opens and receives link streams.
-#[derive(Default)]
+/// Opens and receives streams of one protocol.
 pub(super) struct Behaviour {
+    protocol: StreamProtocol,
     queue: VecDeque<ToSwarm<Event, Open>>,
 }
 
-/// A link stream, or none.
+/// A stream, or none.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) peer: PeerId,
@@ -44,21 +44,27 @@ pub(super) struct Event {
 pub(super) enum Happened {
     /// The other node opened a stream.
     Came(Stream),
-    /// The stream we asked for is open.
-    Opened(Stream),
-    /// The stream we asked for could not be opened.
-    Failed,
+    /// The stream we asked for under this number is open.
+    Opened(u64, Stream),
+    /// The stream we asked for under this number could not be opened.
+    Failed(u64),
 }
 
-/// Asks a connection to open a stream.
+/// Asks a connection to open a stream, under a number.
 #[derive(Debug)]
-pub(super) struct Open;
+pub(super) struct Open(u64);
 
 impl Behaviour {
-    /// Opens a stream on this connection. Its answer is an event, unless the connection closes first.
-    pub(super) fn open(&mut self, peer: PeerId, connection: ConnectionId) {
+    /// Streams of this protocol.
+    pub(super) fn new(protocol: StreamProtocol) -> Self {
+        Self { protocol, queue: VecDeque::new() }
+    }
+
+    /// Opens a stream on this connection. Its answer is an event with the same number, unless the connection closes
+    /// first.
+    pub(super) fn open(&mut self, peer: PeerId, connection: ConnectionId, number: u64) {
         let handler = NotifyHandler::One(connection);
-        self.queue.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event: Open });
+        self.queue.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event: Open(number) });
     }
 }
 
@@ -73,7 +79,7 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::default())
+        Ok(Handler::new(self.protocol.clone()))
     }
 
     fn handle_established_outbound_connection(
@@ -84,7 +90,7 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::default())
+        Ok(Handler::new(self.protocol.clone()))
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm) {}
@@ -104,10 +110,16 @@ impl NetworkBehaviour for Behaviour {
 }
 
 /// One connection's part. The swarm polls it after each of its events, so no waker is kept.
-#[derive(Default)]
 pub(super) struct Handler {
-    wanted: usize,
+    protocol: StreamProtocol,
+    wanted: VecDeque<u64>,
     happened: VecDeque<Happened>,
+}
+
+impl Handler {
+    fn new(protocol: StreamProtocol) -> Self {
+        Self { protocol, wanted: VecDeque::new(), happened: VecDeque::new() }
+    }
 }
 
 impl ConnectionHandler for Handler {
@@ -116,33 +128,35 @@ impl ConnectionHandler for Handler {
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = ();
+    type OutboundOpenInfo = u64;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(LINK_PROTOCOL), ())
+        SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ())
     }
 
     fn poll(
         &mut self,
         _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, u64, Self::ToBehaviour>> {
         if let Some(happened) = self.happened.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(happened));
         }
-        if self.wanted > 0 {
-            self.wanted -= 1;
-            let protocol = SubstreamProtocol::new(ReadyUpgrade::new(LINK_PROTOCOL), ())
+        if let Some(number) = self.wanted.pop_front() {
+            let protocol = SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), number)
                 .with_timeout(LINK_HANDSHAKE_TIMEOUT);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
         }
         Poll::Pending
     }
 
-    fn on_behaviour_event(&mut self, _: Open) {
-        self.wanted += 1;
+    fn on_behaviour_event(&mut self, Open(number): Open) {
+        self.wanted.push_back(number);
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<Self::InboundProtocol, Self::OutboundProtocol>) {
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<Self::InboundProtocol, Self::OutboundProtocol, (), u64>,
+    ) {
         match event {
             // More are dropped: an honest node opens one at a time, and tries again.
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
@@ -151,11 +165,14 @@ impl ConnectionHandler for Handler {
                 self.happened.push_back(Happened::Came(stream));
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
-                protocol: stream, ..
+                protocol: stream,
+                info: number,
             }) => {
-                self.happened.push_back(Happened::Opened(stream));
+                self.happened.push_back(Happened::Opened(number, stream));
             }
-            ConnectionEvent::DialUpgradeError(_) => self.happened.push_back(Happened::Failed),
+            ConnectionEvent::DialUpgradeError(error) => {
+                self.happened.push_back(Happened::Failed(error.info));
+            }
             _ => {}
         }
     }

@@ -14,6 +14,7 @@
 //! - `behaviour`: which protocols, and their bounds; `admission`: who may be connected, and how
 //!   often (`allowance`).
 //! - `links` opens link streams, `streams` is what runs on them, `keeper` keeps one per friend.
+//! - `blobs`: bytes of files, on streams of their own, so that they hold up no frame.
 //! - `requests`: questions and answers; `gossip`: presence and digests; `relays`: where we reserve.
 //! - `driver`: the loop; `handle`: what it is told; `feed`: what it tells.
 
@@ -36,6 +37,7 @@ mod address;
 mod admission;
 mod allowance;
 mod behaviour;
+mod blobs;
 mod driver;
 mod feed;
 mod gossip;
@@ -47,6 +49,7 @@ mod requests;
 mod streams;
 mod yamux;
 
+pub use blobs::BLOB_PROTOCOL;
 pub use links::LINK_PROTOCOL;
 pub use requests::ASK_PROTOCOL;
 pub use streams::ACCEPTED;

@@ -1,11 +1,19 @@
 //! What the tests of the mesh share: nodes on loopback, and patience with a limit.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary takes its part of it")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test binary takes its part of it"
+)]
 
 use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use muster::mesh::{self, MeshConfig};
 use muster_actors::ports::{Event, Events, Link, Network};
 use muster_protocol::identity::{Identity, NodeId};
+
+pub mod shelf;
 
 /// Either transport, on any free port.
 pub const TRANSPORTS: [&str; 2] = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"];

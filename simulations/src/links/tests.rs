@@ -3,7 +3,7 @@ use std::time::Duration;
 use muster_actors::ports::{Clock, Closing, Event, Events, Link, Network, RequestError, Topic};
 use muster_protocol::{
     identity::{Identity, NodeId},
-    limits::{BAN, FRAME_BYTES_MAX, LINK_QUEUE_FRAMES, REQUEST_TIMEOUT},
+    limits::{BAN, BLOB_PIECE_BYTES, FRAME_BYTES_MAX, LINK_QUEUE_FRAMES, REQUEST_TIMEOUT},
 };
 
 use super::*;
@@ -309,4 +309,44 @@ fn the_same_seed_leaves_the_same_trace() {
         })
     };
     assert_eq!(history(), history());
+}
+
+/// Gives one file to one node.
+struct Shelf(std::path::PathBuf, NodeId);
+
+impl BlobSource for Shelf {
+    fn open(&self, node: NodeId, _: BlobId) -> Option<std::fs::File> {
+        (node == self.1).then(|| std::fs::File::open(&self.0).unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_come_from_who_has_them_as_long_as_the_two_are_connected() {
+    use futures::StreamExt as _;
+    let (mesh, _) = mesh();
+    let (mut ada, mut bob) = (toy(&mesh, ADA), toy(&mesh, BOB));
+    let folder = tempfile::tempdir().unwrap();
+    let (path, size) = (folder.path().join("file"), 10 * BLOB_PIECE_BYTES + 5);
+    std::fs::write(&path, vec![7; size]).unwrap();
+    let blob = BlobId([1; 32]);
+    let ask = |from| ada.network.fetch_blob(name(BOB), blob, from);
+    assert_eq!(ask(0).await.err(), Some(BlobError::Unreachable));
+    ada.network.set_friends(vec![bob.node]);
+    bob.network.set_friends(vec![ada.node]);
+    ada.dial(BOB);
+    ada.up().await;
+    bob.up().await;
+    let ask = |from| ada.network.fetch_blob(name(BOB), blob, from);
+    assert_eq!(ask(0).await.err(), Some(BlobError::Absent), "nobody serves yet");
+    bob.network.serve_blobs(Arc::new(Shelf(path.clone(), name(EVE))));
+    assert_eq!(ask(0).await.err(), Some(BlobError::Absent), "it is not for her");
+    bob.network.serve_blobs(Arc::new(Shelf(path, name(ADA))));
+    let came = ask(5).await.unwrap();
+    assert_eq!(came.size, size as u64);
+    let pieces: Vec<_> = came.pieces.collect().await;
+    assert_eq!(pieces.into_iter().map(|piece| piece.unwrap().len()).sum::<usize>(), size - 5);
+    let mut came = ask(0).await.unwrap().pieces;
+    came.next().await.unwrap().unwrap();
+    mesh.crash(name(BOB), Crash::Killed);
+    assert_eq!(came.next().await, Some(Err(BlobError::Lost)));
 }

@@ -8,7 +8,7 @@ use std::{
 
 use muster_actors::{
     NetworkSettings, Node, Settings,
-    ports::{Clock, Entropy, NoPrograms, Ports},
+    ports::{Clock, Entropy, NoExtraction, NoPrograms, Ports},
 };
 use muster_protocol::{
     identity::{Identity, NodeId},
@@ -165,7 +165,13 @@ impl Machine {
         let clock = Arc::new(SimClock::new(self.shared.beginning, offset_ms));
         self.state().clock = Some(Arc::clone(&clock));
         let (network, events) = self.shared.mesh.start(self.id(), &address(self.index));
-        let ports = Ports { clock, entropy, network: Arc::new(network), programs: Arc::new(NoPrograms) };
+        let ports = Ports {
+            clock,
+            entropy,
+            network: Arc::new(network),
+            programs: Arc::new(NoPrograms),
+            extract: Arc::new(NoExtraction),
+        };
         let settings = Settings {
             name: format!("node {}", self.index),
             network: NetworkSettings {

@@ -3,6 +3,7 @@
 //! A view is a read transaction. It sees exactly one commit's state, never waits for a write, and costs
 //! what it reads: no call here walks a history.
 
+mod attachments;
 mod cursor;
 mod keys;
 mod messages;
@@ -25,6 +26,7 @@ use muster_protocol::{
 };
 use redb::ReadTransaction;
 
+pub use attachments::{AttachmentRow, BindingRow, UploadRow};
 pub use keys::KeyRow;
 pub use messages::{MessagePage, MessageRow};
 pub use network::{ChannelRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, ThreadRow, UnknownCursor};
