@@ -2,7 +2,7 @@
 
     contract_live.py TOOLS BASE TOKEN SPEC
 
-TOOLS is the folder of `contract.py`; SPEC is a folder with the node's own documents, `network.json` and `node.json`. An
+TOOLS is the folder of `contract.py`; SPEC is a folder with the node's own documents, `DOOR.json` each. An
 answer has to fit what the contract lists for its status; the Node door's contract may grow, so there a status that only the
 node's own document lists is let pass. Exit 1 when an answer does not fit or an operation was never called.
 """
@@ -21,7 +21,7 @@ class Client(contract.Client):
     def __init__(self):
         super().__init__(base, headers={"Authorization": f"Bearer {token}"})
         self.called, self.served, self.wrong = {}, {}, []
-        for door in ("network", "node"):
+        for door in ("network", "workspace", "node"):
             document = json.loads((pathlib.Path(spec) / f"{door}.json").read_text())
             for _, _, operation, _ in contract.operations(document):
                 self.served[operation["operationId"]] = (door, set(operation["responses"]))
@@ -196,6 +196,121 @@ for peer in peers.values():
     node.call("getNetworkPeer", path={**at, "peer_id": peer}, expect=200)
 node.call("getNetworkPeer", path={**at, "peer_id": "nobody"}, expect=404)
 node.call("getNetworkPeer", path={**at, "peer_id": " "}, expect=400)
+
+# ---- people, bots, keys and streams of the Node door
+scopes = ["streams:read", "messages:search", "messages:read", "messages:write", "memos:read", "attachments:read",
+          "attachments:write", "users:read", "bot-runtime:write", "bot-invocations:write"]
+ada = node.call("createUser", path=at, json_body={"name": "Ada", "email": "ada@example.org"}, expect=201)["id"]
+eve = node.call("createUser", path=at, json_body={"name": "Eve", "email": "eve@example.org"}, expect=201)["id"]
+node.call("createUser", path=at, json_body={"name": "Ada", "email": "ada@example.org"}, expect=409)
+node.call("createUser", path=at, json_body={"name": "", "email": "x"}, expect=400)
+bot = node.call("createBot", path=at, json_body={"name": "Helper", "owner_user_id": ada,
+                                                 "traits": ["mentionable", "active-scratchpad"]}, expect=201)["id"]
+old = node.call("createBot", path=at, json_body={"name": "Old", "owner_user_id": None}, expect=201)["id"]
+node.call("createBot", path=at, json_body={"name": "Helper"}, expect=409)
+node.call("createBot", path=at, json_body={"name": "X", "traits": ["strong"]}, expect=400)
+node.call("archiveBot", path={**at, "bot_id": old}, expect=204)
+node.call("archiveBot", path={**at, "bot_id": "nobody"}, expect=404)
+node.call("endMembership", path={**at, "user_id": "nobody"}, expect=404)
+spare = node.call("createKey", path=at, json_body={"user_id": ada, "scopes": ["users:read"]}, expect=201)
+node.call("createKey", path=at, json_body={"user_id": ada, "scopes": []}, expect=400)
+node.call("revokeKey", path={**at, "key_id": spare["key_id"]}, expect=204)
+node.call("revokeKey", path={**at, "key_id": "nothing"}, expect=404)
+room = {"type": "channel", "slug": "office", "description": "Where we sit", "member_ids": [ada, bot, old]}
+office = node.call("createStream", path=at, json_body=room, expect=201)["id"]
+node.call("createStream", path=at, json_body=room, expect=409)
+node.call("createStream", path=at, json_body={"type": "channel", "slug": "NO WAY"}, expect=400)
+stream = {**at, "stream_id": office}
+node.call("addStreamMember", path=stream, json_body={"member_id": eve}, expect=204)
+node.call("addStreamMember", path=stream, json_body={}, expect=400)
+node.call("addStreamMember", path=stream, json_body={"member_id": "nobody"}, expect=404)
+node.call("removeStreamMember", path={**stream, "member_id": eve}, expect=204)
+node.call("removeStreamMember", path={**stream, "member_id": eve}, expect=404)
+node.call("archiveStream", path=stream, expect=204)
+node.call("unarchiveStream", path=stream, expect=204)
+for operation in ("archiveStream", "unarchiveStream"):
+    node.call(operation, path={**at, "stream_id": "nothing"}, expect=404)
+
+
+# ---- the Workspace door
+def key_of(whom, what=scopes):
+    kind = "bot_id" if whom.startswith("bot_") else "user_id"
+    made = node.call("createKey", path=at, json_body={kind: whom, "scopes": what}, expect=201)
+    return {"Authorization": "Bearer " + made["key"]}
+
+
+person, robot, archived = key_of(ada), key_of(bot), key_of(old)
+poor = key_of(ada, ["bot-runtime:read"])
+here = {"workspaceId": workspace}
+sit = {**here, "streamId": office}
+
+
+def ask(operation, who=person, **kwargs):
+    return node.call(operation, headers=who, **kwargs)
+
+
+for operation, served in node.served.items():  # who gets in, the same for all
+    if served[0] != "workspace":
+        continue
+    method = node.ops[operation][1]
+    path = {**here, "streamId": office, "messageId": "msg_x", "memoId": "memo_x", "attachmentId": "attach_x",
+            "invocationId": "binv_x"}
+    body = {} if method in ("post", "patch") else None
+    ask(operation, {"Authorization": "Bearer nobody"}, path=path, json_body=body, expect=401)
+    ask(operation, path={**path, "workspaceId": "ws_x"}, json_body=body, expect=403)
+    if operation not in ("getMe", "listMyBots"):
+        ask(operation, poor, path=path, json_body=body, expect=404)
+for who in (person, robot, archived):
+    ask("getMe", who, path=here, expect=200)
+ask("listMyBots", path=here, expect=200)
+ask("listMyBots", path=here, query={"traits": "strong"}, expect=400)
+ask("listMyBots", robot, path=here, expect=403)
+said = ask("sendMessage", path=sit, json_body={"content": "Hello", "metadata": {"k": "v"}, "clientMessageId": "c"}, expect=201)
+said = said["data"]["id"]
+ask("sendMessage", robot, path=sit, json_body={"content": "Beep"}, expect=201)
+ask("sendMessage", path=sit, json_body={"content": ""}, expect=400)
+ask("sendMessage", archived, path=sit, json_body={"content": "x"}, expect=404)
+ask("sendMessage", path={**here, "streamId": "stream_x"}, json_body={"content": "x"}, expect=403)
+ask("sendMessage", key_of(eve), path=sit, json_body={"content": "x"}, expect=403)
+thread = node.call("createStream", path=at, json_body={"type": "thread", "parent_message_id": said}, expect=201)["id"]
+ask("sendMessage", path={**here, "streamId": thread}, json_body={"content": "Below"}, expect=201)
+ask("listStreams", path=here, expect=200)
+ask("listStreams", path=here, query={"query": "off", "type": ["channel", "thread"]}, expect=200)
+ask("listStreams", path=here, query={"after": "nonsense"}, expect=400)
+for one in (office, thread):
+    ask("getStream", path={**here, "streamId": one}, expect=200)
+    ask("listMembers", path={**here, "streamId": one}, expect=200)
+ask("getStream", path={**here, "streamId": "stream_x"}, expect=403)
+ask("listMembers", path=sit, query={"limit": 0}, expect=400)
+ask("listMessages", path=sit, query={"limit": 10}, expect=200)
+ask("listMessages", path=sit, query={"before": 1, "after": 1}, expect=400)
+ask("findMessagesByMetadata", path=here, json_body={"metadata": {"k": "v"}}, expect=200)
+ask("findMessagesByMetadata", path=here, json_body={"metadata": {}}, expect=400)
+ask("searchMessages", path=here, json_body={"query": "hello", "semantic": True}, expect=200)
+ask("searchMessages", path=here, json_body={"query": ""}, expect=400)
+message = {**here, "messageId": said}
+ask("updateMessage", path=message, json_body={"content": "Hello!"}, expect=200)
+ask("updateMessage", path=message, json_body={}, expect=400)
+ask("updateMessage", robot, path=message, json_body={"content": "x"}, expect=403)
+ask("deleteMessage", robot, path=message, expect=403)
+ask("deleteMessage", path=message, expect=204)
+ask("deleteMessage", path=message, expect=404)
+ask("listUsers", path=here, expect=200)
+ask("listUsers", path=here, query={"query": "ada"}, expect=200)
+ask("listUsers", path=here, query={"limit": 201}, expect=400)
+parts = "multipart/form-data; boundary=xx"
+form = (b'--xx\r\nContent-Disposition: form-data; name="%s"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\n'
+        b'some text\r\n--xx--\r\n')
+file = ask("uploadAttachment", path=here, raw=form % b"file", kind=parts, expect=201)["data"]["id"]
+ask("uploadAttachment", path=here, raw=form % b"other", kind=parts, expect=400)
+ask("getAttachment", path={**here, "attachmentId": file}, expect=404)
+ask("sendMessage", path=sit, json_body={"content": f"See [a](attachment:{file})"}, expect=201)
+ask("sendMessage", path=sit, json_body={"content": "See [a](attachment:attach_x)"}, expect=400)
+ask("getAttachment", path={**here, "attachmentId": file}, expect=200)
+ask("getAttachmentDownloadUrl", path={**here, "attachmentId": file}, expect=200)
+ask("searchAttachments", path=here, json_body={"query": "a.txt"}, expect=200)
+ask("searchAttachments", path=here, json_body={}, expect=400)
+node.call("endMembership", path={**at, "user_id": eve}, expect=204)
 
 # ---- the end of a session
 node.call("stopNetworkSession", path={**at, "session_id": writer}, expect=204)
