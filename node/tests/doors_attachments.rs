@@ -108,7 +108,7 @@ async fn place(node: &Node) -> Place<'_> {
 }
 
 #[tokio::test]
-async fn a_file_is_seen_through_the_message_that_links_to_it_w102_w103_w104_w105_w107() {
+async fn a_file_is_seen_through_the_message_that_links_to_it_w68_w102_w103_w104_w105_w107() {
     let node = Node::start_with(&["workspace.rate_limits=off"]).await;
     let place = place(&node).await;
     let answer = place
@@ -251,7 +251,7 @@ async fn joined<'a>(place: &Place<'_>, other: &'a Node) -> Place<'a> {
 }
 
 #[tokio::test]
-async fn another_member_finds_the_file_and_fetches_its_bytes_when_they_are_wanted() {
+async fn another_member_finds_the_file_and_fetches_its_bytes_when_they_are_wanted_w106() {
     let node = Node::start_with(&["workspace.rate_limits=off"]).await;
     let other = Node::start_with(&["workspace.rate_limits=off"]).await;
     let place = place(&node).await;

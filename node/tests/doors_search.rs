@@ -24,7 +24,8 @@ async fn until_found(team: &Team, node: &Node, who: &Keyed, query: &str, count: 
 }
 
 #[tokio::test]
-async fn messages_are_found_by_words_by_text_and_by_meaning_where_they_may_be_read() {
+async fn messages_are_found_by_words_by_text_and_by_meaning_where_they_may_be_read_w81_w82_w83_w84_w85_w86_w87()
+ {
     let node = Node::start().await;
     let team = Team::new(&node, "garden").await;
     let (ada, bob) = (team.person(&node, "Ada").await, team.person(&node, "Bob").await);
@@ -54,6 +55,10 @@ async fn messages_are_found_by_words_by_text_and_by_meaning_where_they_may_be_re
     let exact = team.post(&node, &bob, "messages/search", &literal).await.with(200);
     assert_eq!(ids(&exact["data"], "content"), ["I deployed 100% of it_all"], "W-83");
     assert_eq!(exact["data"][0]["rank"], json!(0.0));
+    let mut shown: Vec<_> = exact["data"][0].as_object().unwrap().keys().map(String::as_str).collect();
+    shown.sort_unstable();
+    let fields = "authorDisplayName authorId authorType content createdAt id metadata rank replyCount sequence streamId";
+    assert_eq!(shown.join(" "), fields, "W-87");
     let answer = team
         .post(&node, &bob, "messages/search", &json!({ "query": "release broke", "semantic": true }))
         .await;

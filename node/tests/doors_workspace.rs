@@ -101,7 +101,7 @@ async fn a_message_is_kept_byte_for_byte_and_says_who_sent_it_w60_w61_w62_w64() 
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_fit_names_every_field_and_stores_nothing_w6_w7_w12_w63() {
+async fn a_request_that_does_not_fit_names_every_field_and_stores_nothing_w5_w6_w7_w12_w63() {
     let room = &Room::new().await;
     let Room { node, team, ada, .. } = room;
     let faults = |body: Value| async move {

@@ -270,3 +270,23 @@ fn answer(description: &str, schema: &str) -> RefOr<response::Response> {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
     ResponseBuilder::new().description(description).content("application/json", content).build().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_unforeseen_is_said_in_this_shape_and_says_nothing_else_w20() {
+        for failure in [
+            Failure::from(&Refused::Panic),
+            Failure::from(StoreError::Damaged("secret")),
+            Unavailable::Storage.into(),
+        ] {
+            let response = failure.into_response();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body, json!({ "error": "Internal server error", "code": "INTERNAL_ERROR" }));
+        }
+    }
+}
