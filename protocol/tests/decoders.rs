@@ -106,6 +106,9 @@ fn entry() -> impl Strategy<Value = Entry> {
         (bytes16(), bytes(90))
             .prop_map(|(invite, evidence)| Entry::InviteRevoked(InviteRevoked { invite, evidence })),
         (node(), bytes(90)).prop_map(|(node, evidence)| Entry::HomeMoved(HomeMoved { node, evidence })),
+        (node(), "\\PC{0,40}", "\\PC{0,80}", bytes(90)).prop_map(|(node, principal, slug, evidence)| {
+            Entry::SlugTaken(SlugTaken { node, principal, slug, evidence })
+        }),
     ]
 }
 
