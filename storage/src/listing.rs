@@ -100,7 +100,11 @@ impl Batch<'_> {
         if let Some(post) = post_of(op) {
             self.index_post(op, &post, &key)?;
         }
-        if thread.is_empty() { Ok(()) } else { self.review_parent(space, root, thread) }
+        if thread.is_empty() {
+            Ok(())
+        } else {
+            self.review_parent_of(space, root, thread, Some(tables::id_in(&key)))
+        }
     }
 
     /// Takes a message out of its list; its id stays known.
@@ -218,6 +222,17 @@ impl Batch<'_> {
         root: StreamId,
         thread: &str,
     ) -> Result<(), StoreError> {
+        self.review_parent_of(space, root, thread, None)
+    }
+
+    /// The same, while a message arrives: that it takes its place is no news of its own.
+    fn review_parent_of(
+        &mut self,
+        space: SpaceId,
+        root: StreamId,
+        thread: &str,
+        arriving: Option<[u8; 16]>,
+    ) -> Result<(), StoreError> {
         let stream = StreamId::thread(root, thread);
         let key = self.stream_key(space, stream)?;
         let Some(record) = self.stream(&key)? else { return Ok(()) };
@@ -230,13 +245,19 @@ impl Batch<'_> {
         let former = (record.parent.clone(), record.parent_sequence);
         self.put_stream(key, StreamRecord { parent: id.clone(), parent_sequence: sequence, ..record });
         if former.0 != id {
-            self.relist(space, &former.0, stream)?;
+            self.relist(space, &former.0, stream, arriving)?;
         }
-        if sequence > 0 { self.relist(space, &id, root) } else { Ok(()) }
+        if sequence > 0 { self.relist(space, &id, root, arriving) } else { Ok(()) }
     }
 
     /// Lists a message in another stream than before, if it is listed at all.
-    fn relist(&mut self, space: SpaceId, id: &Bytes, stream: StreamId) -> Result<(), StoreError> {
+    fn relist(
+        &mut self,
+        space: SpaceId,
+        id: &Bytes,
+        stream: StreamId,
+        arriving: Option<[u8; 16]>,
+    ) -> Result<(), StoreError> {
         let Ok(id) = <[u8; 16]>::try_from(id.0.as_slice()) else { return Ok(()) };
         let key = tables::id_key(self.space_number(self.workspace_of(space))?, id);
         let Some(record) = self.post(&key)?.filter(|record| record.stream != stream) else { return Ok(()) };
@@ -244,8 +265,7 @@ impl Batch<'_> {
         if record.sequence > 0 {
             self.leave_list(&op, record.stream, record.sequence)?;
             self.enter_list(&op, record.root, stream, record.sequence)?;
-            // The post that opens a thread passes through it on its way into the channel: that is no news.
-            if post_of(&op).is_none() {
+            if arriving != Some(id) {
                 self.note_message(&op, stream, "moved")?;
             }
         }

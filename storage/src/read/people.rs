@@ -24,7 +24,7 @@ pub struct PersonRow {
     pub slug: Slug,
     /// What their home says.
     pub card: PersonCard,
-    /// Whether their home node may write in the workspace and their membership has not ended.
+    /// Whether their home node is a member of the workspace and their membership has not ended.
     pub is_active: bool,
 }
 
@@ -65,7 +65,7 @@ impl View {
     pub fn person(&self, workspace: &WorkspaceRow, id: Principal) -> Result<Option<PersonRow>, StoreError> {
         let Some((slug, card, _)) = self.named_card(workspace, id)? else { return Ok(None) };
         let Card::Person(card) = card else { return Ok(None) };
-        let is_active = !card.ended && self.home_of(workspace, id).is_some();
+        let is_active = !card.ended && self.home_role(workspace, id).is_some();
         Ok(Some(PersonRow { id, slug, card, is_active }))
     }
 
