@@ -11,10 +11,11 @@ use std::{
 use muster_protocol::{
     identity::Identity,
     ids::{SpaceId, WorkspaceId},
+    invocation::InvocationId,
     limits,
     network::{ChannelName, DirectId, PeerName},
 };
-use muster_storage::{Changes, Listener, Store, StoreError};
+use muster_storage::{Changes, ClaimChange, Listener, Store, StoreError};
 use ractor::ActorRef;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
@@ -23,6 +24,7 @@ use crate::{
     channel::ChannelMessage,
     counters::Counters,
     direct_room::DirectRoomMessage,
+    invocation::InvocationMessage,
     links::LinksMessage,
     peer_link::PeerLinkMessage,
     ports::{Link, Ports},
@@ -30,7 +32,7 @@ use crate::{
     search::Search,
     session::{Phase, SessionMessage},
     settings::Settings,
-    workspaces::WorkspacesMessage,
+    workspaces::{WorkspaceMessage, WorkspacesMessage},
 };
 
 /// Frames of one link that wait for its actor. What comes beyond waits in the mesh, and so at the peer.
@@ -111,6 +113,8 @@ pub(crate) struct Context {
     pub(crate) rooms: Mutex<BTreeMap<(SpaceId, DirectId), ActorRef<DirectRoomMessage>>>,
     pub(crate) sessions: Mutex<BTreeMap<(SpaceId, String), ActiveSession>>,
     pub(crate) programs: Mutex<BTreeMap<(SpaceId, String), SessionEntry>>,
+    /// Those that are claimed.
+    pub(crate) invocations: Mutex<BTreeMap<(SpaceId, InvocationId), ActorRef<InvocationMessage>>>,
     pub(crate) events: watch::Sender<u64>,
     /// Comings and goings of remote peers.
     pub(crate) turns: broadcast::Sender<PresenceEvent>,
@@ -151,6 +155,7 @@ impl Context {
             rooms: Mutex::default(),
             sessions: Mutex::default(),
             programs: Mutex::default(),
+            invocations: Mutex::default(),
         });
         context.store.listen(Box::new(Commits(Arc::downgrade(&context))));
         context
@@ -202,6 +207,20 @@ impl Context {
             && entry.actor.cast(SessionMessage::Mail).is_err()
         {
             tracing::debug!("mail came for a session that is gone");
+        }
+    }
+
+    /// The claim of an invocation began, was renewed or ended.
+    fn claim_changed(&self, change: ClaimChange) {
+        let ClaimChange { workspace: space, id, until_ms } = change;
+        let actor = lock(&self.invocations).get(&(space, id)).cloned();
+        match (actor, until_ms, self.store.control(space)) {
+            (Some(actor), until_ms, _) if actor.cast(InvocationMessage::Claimed(until_ms)).is_ok() => {}
+            (_, Some(until_ms), Some(control)) => {
+                let lease = WorkspaceMessage::Claimed(id, until_ms);
+                self.tell_workspaces(WorkspacesMessage::Workspace(space, control.genesis().workspace, lease));
+            }
+            _ => {}
         }
     }
 
@@ -259,6 +278,9 @@ impl Listener for Commits {
         }
         if changes.attachments {
             context.attachments_due.notify_one();
+        }
+        for change in &changes.claims {
+            context.claim_changed(*change);
         }
         for message in &changes.messages {
             message.inboxes.iter().for_each(|session| context.mail(message.space, session));

@@ -9,9 +9,11 @@ use muster_protocol::{
 use muster_storage::{NotTaken, StoreError};
 
 mod attachments;
+mod invocations;
 mod people;
 
 pub use attachments::{AttachmentError, BadLink};
+pub use invocations::{InvocationError, LinkError};
 pub use people::{KeyError, PostError, PrincipalError, StreamError};
 
 /// The node cannot answer now; nothing is known to have changed.
@@ -115,7 +117,9 @@ unavailable!(
     PrincipalError,
     KeyError,
     StreamError,
-    PostError
+    PostError,
+    InvocationError,
+    LinkError
 );
 
 /// Why a workspace is not founded.

@@ -4,7 +4,8 @@
 //! NodeSupervisor
 //! ├── Links ── PeerLink *        one per linked node: the shell of its sync machine
 //! ├── Presence                   who is here
-//! └── Workspaces ── Workspace * ── Channel * · DirectRoom * · Session *   (sessions with a program behind them)
+//! └── Workspaces ── Workspace * ── Channel * · DirectRoom * · Session * · Invocation *
+//!                                            (sessions with a program behind them, invocations that are claimed)
 //! ```
 //!
 //! Everything above this crate sees one handle, [`Node`]. A write asks one actor, which decides and hands the
@@ -26,6 +27,7 @@ mod counters;
 mod deciding;
 mod direct_room;
 mod error;
+mod invocation;
 mod links;
 mod node;
 mod peer_link;
@@ -42,14 +44,14 @@ pub use blobs::{FetchError, Fetcher, SharedBlobs, waiting_for_disk};
 pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
-    AttachmentError, BackupError, BadLink, CreateChannelError, CreateWorkspaceError, InviteError, JoinError,
-    KeyError, MoveHomeError, PostError, PrincipalError, ProgramError, RegisterAgentError, RemoveMemberError,
-    ResolveRoomError, SendError, SetRoleError, SettleError, StartError, StartSessionError, StopSessionError,
-    StreamError, Unavailable,
+    AttachmentError, BackupError, BadLink, CreateChannelError, CreateWorkspaceError, InviteError,
+    InvocationError, JoinError, KeyError, LinkError, MoveHomeError, PostError, PrincipalError, ProgramError,
+    RegisterAgentError, RemoveMemberError, ResolveRoomError, SendError, SetRoleError, SettleError,
+    StartError, StartSessionError, StopSessionError, StreamError, Unavailable,
 };
 pub use node::{
-    BackupReport, ConnectionRow, Invite, MintedKey, NewBot, NewFile, NewStream, NewUser, Node, PeerRow,
-    PresenceState, is_agent_name,
+    BackupReport, ClaimedWork, ConnectionRow, FarBot, Invite, MintedKey, NewBot, NewFile, NewStream, NewUser,
+    Node, PeerRow, PresenceState, Worker, is_agent_name,
 };
 pub use presence::{PresenceEvent, PresenceTurn};
 pub use search::SearchProgress;

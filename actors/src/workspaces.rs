@@ -11,11 +11,12 @@ use muster_protocol::{
     control::Entry,
     identity::NodeId,
     ids::{SpaceId, WorkspaceId},
+    invocation::InvocationId,
     limits,
     network::ChannelName,
     ticket::{JoinRefusal, SignedTicket},
 };
-use muster_storage::Batch;
+use muster_storage::{Batch, StoreError};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::oneshot;
 
@@ -24,6 +25,7 @@ use crate::{
     compose::Place,
     context::{Context, lock},
     direct_room::{DirectRoom, DirectRoomMessage},
+    invocation::{Invocation, InvocationMessage, Lease},
     session::{Beginning, Session, Settled},
     supervisor::Restarts,
 };
@@ -144,20 +146,23 @@ impl State {
         // What the one before it looked after ended with it, without a word.
         lock(&self.context.channels).retain(|(of, _), _| *of != space);
         lock(&self.context.programs).retain(|(of, _), _| *of != space);
+        lock(&self.context.invocations).retain(|(of, _), _| *of != space);
         let arguments = (self.context.clone(), space, workspace);
         let (actor, _) = Actor::spawn_linked(None, Workspace, arguments, myself.get_cell()).await?;
         self.workspaces.insert(space, actor.clone());
         Ok(actor)
     }
 
-    /// Starts the workspace if sessions with programs are at work there.
+    /// Starts the workspace if sessions with programs are at work there, or bots.
     async fn serve(
         &mut self,
         myself: &ActorRef<WorkspacesMessage>,
         space: SpaceId,
     ) -> Result<(), ActorProcessingErr> {
         let Some(control) = self.context.store.control(space) else { return Ok(()) };
-        if !sessions_with_programs(&self.context, space).is_empty() {
+        if !sessions_with_programs(&self.context, space).is_empty()
+            || !claims_of(&self.context, space)?.is_empty()
+        {
             self.workspace(myself, space, control.genesis().workspace).await?;
         }
         Ok(())
@@ -165,6 +170,11 @@ impl State {
 
     fn sweep(&self) {
         let now_ms = self.context.wall_ms();
+        let is_due = self.context.store.view().and_then(|view| view.is_invocation_due(now_ms));
+        let sweep = |batch: &mut Batch<'_>| batch.sweep_invocations(limits::INVOCATIONS_SWEPT_MAX);
+        if is_due.unwrap_or(true) && self.context.store.write(now_ms, sweep, |_| {}).is_err() {
+            tracing::debug!("invocations were not swept: the writer is busy");
+        }
         if self.context.store.next_expiry_s() > i64::try_from(now_ms / 1000).unwrap_or(i64::MAX) {
             return;
         }
@@ -204,6 +214,7 @@ impl State {
     ) {
         let space = match &question.question {
             Question::Admin(request) => Some(request.space),
+            Question::Work(_) => None, // the bot's home decides, not the workspace's
             Question::Join(request) => {
                 SignedTicket::decode(&request.ticket.0).ok().map(|signed| signed.ticket().space)
             }
@@ -221,10 +232,10 @@ impl State {
             let _ = answer.send(Answer::NotDecided(AdminRefusal::Away).encode());
             return;
         }
-        let myself = myself.clone();
+        let (myself, random) = (myself.clone(), self.context.random());
         let taken = self.context.store.write(
             self.context.wall_ms(),
-            move |batch| batch.answer(&question),
+            move |batch| batch.answer(&question, random),
             move |decided| {
                 let bytes = decided.encode();
                 // Counted first, so that the next attempt finds this one counted.
@@ -271,6 +282,15 @@ pub(crate) enum WorkspaceMessage {
     DirectRoom(Box<Room>, RpcReplyPort<ActorRef<DirectRoomMessage>>),
     /// A session with a program was started; its program, if that runs already.
     Serve(String, Option<Settled>),
+    /// An invocation is claimed until then, in Unix milliseconds.
+    Claimed(InvocationId, u64),
+}
+
+/// The claims of a workspace that have not ended by themselves.
+fn claims_of(context: &Context, space: SpaceId) -> Result<Vec<(InvocationId, u64)>, StoreError> {
+    let claims = context.store.view()?.open_claims(context.wall_ms())?;
+    let of_space = claims.into_iter().filter(|(of, _, _)| *of == space);
+    Ok(of_space.map(|(_, id, until_ms)| (id, until_ms)).collect())
 }
 
 fn sessions_with_programs(context: &Context, space: SpaceId) -> Vec<String> {
@@ -303,6 +323,9 @@ impl Actor for Workspace {
         for session in sessions_with_programs(&state.context, space) {
             state.serve(&myself, session, None).await?;
         }
+        for (id, until_ms) in claims_of(&state.context, space)? {
+            state.claimed(&myself, id, until_ms).await?;
+        }
         Ok(state)
     }
 
@@ -321,6 +344,7 @@ impl Actor for Workspace {
             WorkspaceMessage::Serve(session, program) => {
                 return state.serve(&myself, session, program).await;
             }
+            WorkspaceMessage::Claimed(id, until_ms) => return state.claimed(&myself, id, until_ms).await,
         }
         Ok(())
     }
@@ -332,14 +356,18 @@ impl Actor for Workspace {
         state: &mut WorkspaceState,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(child, error) = event {
-            tracing::error!(%error, "the actor of a channel, direct room or session failed");
+            tracing::error!(%error, "the actor of a channel, direct room, session or invocation failed");
             lock(&state.context.channels).retain(|_, actor| actor.get_id() != child.get_id());
             lock(&state.context.rooms).retain(|_, actor| actor.get_id() != child.get_id());
             let session = state.forget_session(child.get_id());
+            let claim = state.forget_claim(child.get_id());
             if !state.restarts.allow(state.context.monotonic_ms()) {
                 myself.stop(Some("channels, direct rooms or sessions fail again and again".to_owned()));
             } else if let Some(session) = session {
                 state.serve(&myself, session, None).await?;
+            } else if let Some(id) = claim {
+                // It looks at once, and hears how long to wait.
+                state.claimed(&myself, id, state.context.wall_ms()).await?;
             }
         }
         Ok(())
@@ -396,6 +424,33 @@ impl WorkspaceState {
         let beginning = Beginning { context, space, workspace, id, session, program };
         Actor::spawn_linked(None, Session, beginning, myself.get_cell()).await?;
         Ok(())
+    }
+
+    /// Starts the actor of a claimed invocation, or tells it until when to wait.
+    async fn claimed(
+        &self,
+        myself: &ActorRef<WorkspaceMessage>,
+        id: InvocationId,
+        until_ms: u64,
+    ) -> Result<(), ActorProcessingErr> {
+        let key = (self.space, id);
+        let known = lock(&self.context.invocations).get(&key).cloned();
+        if known.is_some_and(|actor| actor.cast(InvocationMessage::Claimed(Some(until_ms))).is_ok()) {
+            return Ok(());
+        }
+        let lease = Lease { context: self.context.clone(), space: self.space, id, until_ms };
+        let (actor, _) = Actor::spawn_linked(None, Invocation, lease, myself.get_cell()).await?;
+        lock(&self.context.invocations).insert(key, actor);
+        Ok(())
+    }
+
+    /// Forgets the actor of an invocation that failed; answers with the invocation.
+    fn forget_claim(&self, actor: ActorId) -> Option<InvocationId> {
+        let mut invocations = lock(&self.context.invocations);
+        let (key, _) = invocations.iter().find(|(_, known)| known.get_id() == actor)?;
+        let key = *key;
+        invocations.remove(&key);
+        Some(key.1)
     }
 
     /// Forgets the actor of a session that failed; answers with the session.

@@ -1,8 +1,10 @@
-//! Questions outside a link: to join, and what an admin asks the home to decide.
+//! Questions outside a link: to join, what an admin asks the home to decide, and what a runtime asks a bot's home.
 //!
 //! Each question is signed by the node that asks, beside the transport's own authentication, because the
 //! home keeps it in the control log as evidence: anybody can see later who asked for what. It names
 //! the home, so one home's evidence is worthless to another.
+
+pub mod work;
 
 use serde_tuple::{Deserialize_tuple, Serialize_tuple};
 
@@ -13,6 +15,8 @@ use crate::{
     limits,
     ticket::JoinRefusal,
 };
+
+use work::{WorkAnswer, WorkRequest};
 
 /// Asks to be let in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
@@ -53,6 +57,8 @@ pub enum Question {
     Join(JoinRequest),
     /// See [`AdminRequest`].
     Admin(AdminRequest),
+    /// See [`WorkRequest`].
+    Work(WorkRequest),
 }
 
 /// A question as it came: with the exact bytes and signature that serve as evidence.
@@ -77,6 +83,7 @@ pub enum QuestionError {
 
 const JOIN: u8 = 1;
 const ADMIN: u8 = 2;
+const WORK: u8 = 3;
 
 impl Question {
     /// Signs it.
@@ -84,6 +91,7 @@ impl Question {
         let (tag, domain, bytes) = match self {
             Question::Join(request) => (JOIN, Domain::Join, cbor::encode(request)),
             Question::Admin(request) => (ADMIN, Domain::Admin, cbor::encode(request)),
+            Question::Work(request) => (WORK, Domain::Work, cbor::encode(request)),
         };
         let signature = identity.sign(domain, &bytes);
         cbor::encode(&(tag, Bytes(bytes), Bytes64(signature)))
@@ -104,6 +112,11 @@ impl SignedQuestion {
                 let request: AdminRequest = cbor::decode(&inner.0, limits::REQUEST_BYTES_MAX)?;
                 let (node, home) = (request.node, request.home);
                 (Question::Admin(request), Domain::Admin, node, home)
+            }
+            WORK => {
+                let request: WorkRequest = cbor::decode(&inner.0, limits::REQUEST_BYTES_MAX)?;
+                let (node, home) = (request.node, request.home);
+                (Question::Work(request), Domain::Work, node, home)
             }
             _ => return Err(CborError::Shape.into()),
         };
@@ -196,6 +209,8 @@ pub enum Answer {
     NotDecided(AdminRefusal),
     /// Another node is the home now. The question has to be signed anew, as it names whom it asks.
     Moved(HomeAt),
+    /// What became of what a runtime asked.
+    Work(WorkAnswer),
 }
 
 impl Answer {
@@ -207,6 +222,7 @@ impl Answer {
             Answer::Decided(height) => cbor::encode(&(3u8, Bytes(height.to_be_bytes().to_vec()))),
             Answer::NotDecided(refusal) => cbor::encode(&(4u8, Bytes(vec![*refusal as u8]))),
             Answer::Moved(moved) => cbor::encode(&(5u8, Bytes(cbor::encode(moved)))),
+            Answer::Work(answer) => cbor::encode(&(6u8, Bytes(answer.encode()))),
         }
     }
 
@@ -231,6 +247,7 @@ impl Answer {
                 }
                 Answer::Moved(moved)
             }
+            6 => Answer::Work(WorkAnswer::decode(&inner.0)?),
             _ => return Err(CborError::Shape),
         })
     }
@@ -250,7 +267,7 @@ pub fn parse_invite(text: &str) -> Option<Bytes16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::Kind;
+    use crate::{cbor::Bytes32, operation::Kind};
 
     fn asker() -> Identity {
         Identity::from_seed([2; 32])
@@ -260,9 +277,14 @@ mod tests {
         Identity::from_seed([seed; 32]).node()
     }
 
-    fn questions() -> [Question; 2] {
+    fn questions() -> Vec<Question> {
         let (home, node) = (node(1), asker().node());
-        [
+        let work = work::tests::acts().into_iter().map(|act| {
+            let (act, body) = act.encode();
+            let (space, at_ms, key) = (SpaceId([8; 32]), 1_700_000_000_000, Bytes32([6; 32]));
+            Question::Work(WorkRequest { space, home, node, at_ms, key, act, body })
+        });
+        let mut questions = vec![
             Question::Join(JoinRequest {
                 ticket: Bytes(vec![1, 2, 3]),
                 home,
@@ -278,7 +300,9 @@ mod tests {
                 kind: Kind::MEMBER_REMOVED,
                 body: Bytes(vec![4, 5]),
             }),
-        ]
+        ];
+        questions.extend(work);
+        questions
     }
 
     fn answers() -> Vec<Answer> {
@@ -288,6 +312,7 @@ mod tests {
         let address = || "/ip4/192.0.2.7/udp/4001/quic-v1".to_owned();
         let moved = |addresses| Answer::Moved(HomeAt { home: node(4), addresses });
         answers.extend([moved(Vec::new()), moved(vec![address(); limits::ADDRESSES_PER_NODE_MAX])]);
+        answers.extend(work::tests::answers().into_iter().map(Answer::Work));
         answers
     }
 
@@ -326,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_signature_to_join_is_none_to_decide() {
-        let [join, _] = questions();
+        let join = questions().remove(0);
         let (_, inner, signature): (u8, Bytes, Bytes64) =
             cbor::decode(&join.sign(&asker()), limits::REQUEST_BYTES_MAX).unwrap();
         let turned = cbor::encode(&(ADMIN, inner, signature));
@@ -363,8 +388,8 @@ mod tests {
 
     #[test]
     fn the_bytes_of_questions_and_answers_never_change() {
-        let questions = questions().map(|question| question.sign(&asker())).to_vec();
-        let all = questions.into_iter().chain(answers().into_iter().map(|answer| answer.encode()));
+        let questions = questions().into_iter().map(|question| question.sign(&asker()));
+        let all = questions.chain(answers().into_iter().map(|answer| answer.encode()));
         let lines: Vec<_> = all.map(|bytes| data_encoding::HEXLOWER.encode(&bytes)).collect();
         insta::assert_snapshot!(lines.join("\n"));
     }

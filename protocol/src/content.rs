@@ -11,6 +11,7 @@ use crate::{
     cbor,
     control::{ControlState, Role},
     ids::{StreamId, is_owned_by},
+    invocation::record::InvocationSaid,
     limits,
     mutants::{self, Mutant},
     network::{
@@ -86,6 +87,8 @@ pub enum Content {
     TakesPart(Principal, TakesPart),
     /// See [`AttachmentDescribed`]; by the node where the file was uploaded.
     Described(Box<AttachmentDescribed>),
+    /// What became of an invocation of a bot of the author's node.
+    Invocation(Box<InvocationSaid>),
     /// None, for this reason.
     Void(Void),
 }
@@ -148,6 +151,7 @@ impl Content {
             Kind::STREAM => read_stream(op, body, control),
             Kind::TAKES_PART => read_takes_part(op, body, control),
             Kind::ATTACHMENT_DESCRIBED => read_described(op, body),
+            Kind::INVOCATION => read_invocation(op, body, control),
             _ => Err(Void::UnknownKind),
         }
     }
@@ -299,6 +303,13 @@ fn read_described(op: &Operation, body: &[u8]) -> Result<Content, Void> {
     }
     in_stream(op, StreamId::SPACE)?;
     Ok(Content::Described(Box::new(described)))
+}
+
+fn read_invocation(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let said: InvocationSaid = decode(body)?;
+    is_home(op, said.check().ok_or(Void::Malformed)?)?;
+    in_named_stream(op, &said.channel, control)?;
+    Ok(Content::Invocation(Box::new(said)))
 }
 
 fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Void> {

@@ -37,6 +37,8 @@ pub enum Domain {
     Admin,
     /// A presence message.
     Presence,
+    /// What a runtime asks, passed on to the home of its bot.
+    Work,
 }
 
 impl Domain {
@@ -48,6 +50,7 @@ impl Domain {
             Domain::Join => b"muster/join/v1\0",
             Domain::Admin => b"muster/admin/v1\0",
             Domain::Presence => b"muster/presence/v1\0",
+            Domain::Work => b"muster/work/v1\0",
         }
     }
 

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::principal::Principal;
+use crate::{identity::NodeId, ids::hash, principal::Principal};
 
 /// Prefix of a key that speaks for a person (W-22).
 const USER_PREFIX: &str = "threa_uk_";
@@ -100,10 +100,27 @@ pub struct PresentedKey {
     pub sha256: [u8; 32],
 }
 
-/// A new key for a principal, from random bytes.
-pub fn new_key(principal: Principal, random: [u8; 32]) -> String {
+/// A new key for a principal of `node`, from random bytes. Its last five bytes say which node made it, so that another
+/// one knows where the key is at home.
+pub fn new_key(principal: Principal, node: NodeId, random: [u8; 27]) -> String {
     let prefix = if principal.is_bot() { BOT_PREFIX } else { USER_PREFIX };
-    format!("{prefix}{}", data_encoding::BASE64URL_NOPAD.encode(&random))
+    let secret = [&random[..], &node_tag(node, &random)].concat();
+    format!("{prefix}{}", data_encoding::BASE64URL_NOPAD.encode(&secret))
+}
+
+/// Whether `node` made a key.
+pub fn is_made_by(key: &str, node: NodeId) -> bool {
+    let secret = key.strip_prefix(USER_PREFIX).or_else(|| key.strip_prefix(BOT_PREFIX));
+    let secret = secret.and_then(|secret| data_encoding::BASE64URL_NOPAD.decode(secret.as_bytes()).ok());
+    secret
+        .as_deref()
+        .and_then(<[u8]>::split_last_chunk)
+        .is_some_and(|(random, tag)| *tag == node_tag(node, random))
+}
+
+fn node_tag(node: NodeId, random: &[u8]) -> [u8; 5] {
+    let whole = hash("muster/key/node/v1", &[node.as_bytes(), random]);
+    std::array::from_fn(|at| whole[at])
 }
 
 impl PresentedKey {
@@ -127,17 +144,28 @@ mod tests {
     #[test]
     fn a_key_is_its_prefix_and_32_random_bytes_w21_w22() {
         let node = Identity::from_seed([1; 32]).node();
-        let key = new_key(Principal::new_user(1, node, [1; 5]), [7; 32]);
-        assert_eq!(key, "threa_uk_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc");
+        let key = new_key(Principal::new_user(1, node, [1; 5]), node, [7; 27]);
+        assert_eq!(key.len(), "threa_uk_".len() + 43);
+        insta::assert_snapshot!(key);
         let parsed = PresentedKey::parse(&key).unwrap();
         assert_eq!((parsed.is_bot, &parsed.letters), (false, b"BwcHBwcH"));
         assert_eq!(parsed.sha256, <[u8; 32]>::from(Sha256::digest(&key)));
-        let bot = new_key(Principal::new_bot(1, node, [1; 5]), [7; 32]);
+        let bot = new_key(Principal::new_bot(1, node, [1; 5]), node, [7; 27]);
         assert!(PresentedKey::parse(&bot).unwrap().is_bot);
         for bad in
             ["", "threa_uk_", "threa_xk_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc", &key[1..], &key[..51]]
         {
             assert_eq!(PresentedKey::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_names_the_node_that_made_it_and_no_other() {
+        let node = |seed| Identity::from_seed([seed; 32]).node();
+        let key = new_key(Principal::new_bot(1, node(1), [1; 5]), node(1), [7; 27]);
+        assert!(is_made_by(&key, node(1)) && !is_made_by(&key, node(2)));
+        for other in ["", "threa_bk_", "threa_bk_BwcH", &key[1..]] {
+            assert!(!is_made_by(other, node(1)), "{other}");
         }
     }
 

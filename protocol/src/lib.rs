@@ -14,6 +14,7 @@ pub mod control;
 pub mod fork;
 pub mod identity;
 pub mod ids;
+pub mod invocation;
 pub mod key;
 pub mod limits;
 pub mod log;

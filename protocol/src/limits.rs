@@ -432,6 +432,55 @@ pub const PAGE_MAX: usize = 500;
 /// Comment lines keep an event stream alive at least this often (`contracts/node.yaml`).
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+// ---- invocations and runtimes ----------------------------------------------------------------
+
+/// Shortest claim, in seconds (W-136).
+pub const INVOCATION_CLAIM_SECONDS_MIN: u64 = 15;
+/// Longest claim, in seconds (W-136).
+pub const INVOCATION_CLAIM_SECONDS_MAX: u64 = 300;
+/// How long a claim lasts that does not say, in seconds (W-136).
+pub const INVOCATION_CLAIM_SECONDS_DEFAULT: u64 = 60;
+/// Claims of one invocation; when the last lapses, it is parked (W-137).
+pub const INVOCATION_ATTEMPTS_MAX: u8 = 5;
+/// How long an invocation waits for a runtime before it expires: whoever asked a month ago asks again. Messages that
+/// are older when they arrive summon nobody.
+pub const INVOCATION_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long an invocation is remembered after it ended. Longer than [`INVOCATION_WAIT`], so that a message that arrives
+/// again finds that it summoned the bot already.
+pub const INVOCATION_KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
+/// Invocations of one bot that wait; when there are more, the oldest expires. A claim looks through them in order.
+pub const INVOCATIONS_WAITING_MAX: usize = 1_000;
+/// Invocations that are looked after in one write, when claims, waits or memories of them are over.
+pub const INVOCATIONS_SWEPT_MAX: usize = 256;
+/// Bots that one message summons by mentioning them.
+pub const SUMMONS_PER_MESSAGE_MAX: usize = 20;
+/// Characters of why an invocation failed (`contracts/workspace.yaml`).
+pub const INVOCATION_REASON_CHARS_MAX: usize = 1_000;
+/// Messages before the source that a claim is told (W-139).
+pub const INVOCATION_CONTEXT_MAX: usize = 30;
+/// Characters of one step of a trace (`contracts/workspace.yaml`).
+pub const STEP_CHARS_MAX: usize = 10_000;
+/// Steps kept of one trace; beyond, the oldest make room. With the limit above, at most 40 MB for one invocation.
+pub const STEPS_MAX: u32 = 1_000;
+/// Characters of a runtime's status text (`contracts/workspace.yaml`).
+pub const STATUS_TEXT_CHARS_MAX: usize = 200;
+/// Characters of a runtime's name for itself (`contracts/workspace.yaml`).
+pub const INSTANCE_CHARS_MAX: usize = 128;
+/// Characters of a runtime's name for one of its sessions (`contracts/workspace.yaml`).
+pub const RUNTIME_SESSION_CHARS_MAX: usize = 256;
+/// Characters of a claim token as it comes back (`contracts/workspace.yaml`).
+pub const CLAIM_TOKEN_CHARS_MAX: usize = 256;
+/// Characters of the name of a runtime's public key (`contracts/workspace.yaml`).
+pub const PUBLIC_KEY_ID_CHARS_MAX: usize = 128;
+/// Characters of the folder a session works in (`contracts/workspace.yaml`).
+pub const LOCAL_CWD_CHARS_MAX: usize = 1_000;
+/// Bytes of what a runtime says it can do, as JSON: a page of flags and names of commands.
+pub const RUNTIME_CAPABILITIES_BYTES_MAX: usize = 16 * 1024;
+/// Runtimes remembered of one bot; beyond, the one that was not seen for longest is forgotten.
+pub const RUNTIMES_PER_BOT_MAX: usize = 100;
+/// Sessions linked to scratchpads of one bot; each is a stream of its own.
+pub const LINKS_PER_BOT_MAX: usize = 1_000;
+
 // ---- people, bots, posts ---------------------------------------------------------------------
 
 /// Characters of a post, and of a reply that completes an invocation (W-60, W-149).

@@ -68,6 +68,8 @@ impl Kind {
     pub const TAKES_PART: Kind = Kind(109);
     /// What a file contains that posts link to.
     pub const ATTACHMENT_DESCRIBED: Kind = Kind(111);
+    /// An invocation of a bot has a new status.
+    pub const INVOCATION: Kind = Kind(112);
 
     /// Whether operations of this kind belong to the control log.
     pub fn is_control(self) -> bool {

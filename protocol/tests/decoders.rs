@@ -2,7 +2,7 @@
 //! that was changed on the way still verifies.
 
 use muster_protocol::{
-    ask::{AdminRequest, Answer, JoinRequest, Question, SignedQuestion},
+    ask::{AdminRequest, Answer, JoinRequest, Question, SignedQuestion, work::WorkRequest},
     cbor::{Bytes, Bytes16, Bytes32},
     clock::Hlc,
     control::{
@@ -146,7 +146,14 @@ fn question() -> impl Strategy<Value = (Question, Vec<u8>)> {
             (seed, Question::Admin(request))
         },
     );
-    prop_oneof![join, admin].prop_map(|(seed, question)| {
+    let work = (any::<[u8; 32]>(), space(), any::<[u8; 32]>(), any::<u8>(), bytes(200)).prop_map(
+        |(seed, space, key, act, body)| {
+            let (node, key) = (Identity::from_seed(seed).node(), Bytes32(key));
+            let request = WorkRequest { space, home: home(), node, at_ms: 7, key, act, body };
+            (seed, Question::Work(request))
+        },
+    );
+    prop_oneof![join, admin, work].prop_map(|(seed, question)| {
         let bytes = question.sign(&Identity::from_seed(seed));
         (question, bytes)
     })
@@ -160,6 +167,7 @@ fn asker(question: &Question) -> NodeId {
     match question {
         Question::Join(request) => request.node,
         Question::Admin(request) => request.node,
+        Question::Work(request) => request.node,
     }
 }
 

@@ -188,6 +188,7 @@ impl Batch<'_> {
             Content::Stream(changed) => self.apply_stream(control, op, &changed, at),
             Content::Described(described) => self.apply_described(control, op, &described, at),
             Content::TakesPart(principal, _) => self.apply_takes_part(control, op, principal, at),
+            Content::Invocation(said) => self.apply_invocation(control, op, &said, at),
             Content::Void(void) => self.reject_void(control.space(), op, void),
         }
     }

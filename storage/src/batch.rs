@@ -133,6 +133,14 @@ pub struct Batch<'t> {
     pub(crate) blob_uses: Table<'t, &'static [u8; 52], ()>,
     pub(crate) keys: Table<'t, &'static [u8; 16], Bytes>,
     pub(crate) key_lookup: Table<'t, &'static [u8; 24], ()>,
+    pub(crate) runtimes: Table<'t, &'static [u8; 36], Bytes>,
+    pub(crate) links: Table<'t, &'static [u8; 36], Bytes>,
+    pub(crate) link_streams: Table<'t, &'static [u8; 16], &'static [u8; 36]>,
+    pub(crate) invocations: Table<'t, &'static [u8; 20], Bytes>,
+    pub(crate) invocation_queue: Table<'t, &'static [u8; 44], ()>,
+    pub(crate) invocation_times: Table<'t, &'static [u8; 28], ()>,
+    pub(crate) invocation_sources: Table<'t, &'static [u8; 36], ()>,
+    pub(crate) steps: Table<'t, &'static [u8; 24], Bytes>,
     journal: Table<'t, u64, Bytes>,
     logs: Cached<'t, 44, LogRow>,
     channels: Cached<'t, 20, ChannelRecord>,
@@ -182,6 +190,14 @@ impl<'t> Batch<'t> {
             blob_uses: txn.open_table(tables::BLOB_USES)?,
             keys: txn.open_table(tables::KEYS)?,
             key_lookup: txn.open_table(tables::KEY_LOOKUP)?,
+            runtimes: txn.open_table(tables::RUNTIMES)?,
+            links: txn.open_table(tables::LINKS)?,
+            link_streams: txn.open_table(tables::LINK_STREAMS)?,
+            invocations: txn.open_table(tables::INVOCATIONS)?,
+            invocation_queue: txn.open_table(tables::INVOCATION_QUEUE)?,
+            invocation_times: txn.open_table(tables::INVOCATION_TIMES)?,
+            invocation_sources: txn.open_table(tables::INVOCATION_SOURCES)?,
+            steps: txn.open_table(tables::STEPS)?,
             journal: txn.open_table(tables::JOURNAL)?,
             logs: Cached::new(txn.open_table(tables::LOGS)?),
             channels: Cached::new(txn.open_table(tables::CHANNELS)?),
@@ -278,6 +294,11 @@ impl<'t> Batch<'t> {
     pub(crate) fn space_number(&self, space: SpaceId) -> Result<u32, StoreError> {
         let number = self.memory.space_numbers.get(&space).copied();
         number.ok_or(StoreError::Damaged("a space that is used was never begun"))
+    }
+
+    /// The space of a number.
+    pub(crate) fn space_numbered(&self, number: u32) -> Option<SpaceId> {
+        self.memory.space_numbers.iter().find(|(_, known)| **known == number).map(|(space, _)| *space)
     }
 
     /// Begins another log of our own in a space, after the one of `closed`. It is random, because a twin of

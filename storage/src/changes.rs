@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use muster_protocol::{
     identity::NodeId,
     ids::SpaceId,
+    invocation::InvocationId,
     network::{Envelope, Kind, PeerName},
     sync::Height,
 };
@@ -26,8 +27,21 @@ pub struct Changes {
     pub deliveries: Vec<DeliveryChange>,
     /// Whether a message began to link to a file of this node, about which something may have to be said.
     pub attachments: bool,
+    /// Invocations of bots of this node whose claim began, was renewed or ended, in order.
+    pub claims: Vec<ClaimChange>,
     /// Number of the newest event in the journal.
     pub last_event: u64,
+}
+
+/// The claim of an invocation changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimChange {
+    /// The workspace's space.
+    pub workspace: SpaceId,
+    /// Which invocation.
+    pub id: InvocationId,
+    /// Until when it is claimed now, in Unix milliseconds; none when it is not.
+    pub until_ms: Option<u64>,
 }
 
 /// What changed in one space.

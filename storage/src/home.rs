@@ -238,8 +238,8 @@ impl Batch<'_> {
         Ok(cut_offs)
     }
 
-    /// Does what a signed question asks of this node as a home.
-    pub fn answer(&mut self, question: &SignedQuestion) -> Result<Answer, StoreError> {
+    /// Does what a signed question asks of this node as a home. `random` is for what it makes.
+    pub fn answer(&mut self, question: &SignedQuestion, random: [u8; 42]) -> Result<Answer, StoreError> {
         Ok(match &question.question {
             Question::Join(request) => {
                 let Ok(signed) = ticket::SignedTicket::decode(&request.ticket.0) else {
@@ -277,6 +277,7 @@ impl Batch<'_> {
                     Err(_) => Answer::NotDecided(AdminRefusal::NotAllowed),
                 }
             }
+            Question::Work(request) => Answer::Work(self.answer_work(request, random)?),
         })
     }
 

@@ -49,6 +49,7 @@ pub mod crash;
 mod error;
 mod home;
 mod inbox;
+mod invocations;
 mod keys;
 mod listing;
 mod local;
@@ -63,6 +64,7 @@ mod receipts;
 mod restore;
 mod rooms;
 mod rows;
+mod runtimes;
 mod schema;
 mod store;
 mod streams;
@@ -78,22 +80,25 @@ pub use backup::BackupError;
 pub use batch::Batch;
 pub use blobs::{BlobId, Blobs, NewBlob, PartialBlob};
 pub use changes::{
-    Changes, DeliveryChange, MessageChange, Outcome, PresenceChange, RejectedChange, SpaceChange,
+    Changes, ClaimChange, DeliveryChange, MessageChange, Outcome, PresenceChange, RejectedChange, SpaceChange,
 };
 pub use error::{OpenError, StoreError};
 pub use home::clean_name;
 pub use inbox::{HandedOver, ProgramFailure};
+pub use invocations::{Claiming, Completion, Granted, NewStep, NotCompleted, Reply};
 pub use keys::{KEYS_PER_PRINCIPAL_MAX, NewKey};
 pub use local::{NewSession, NotStarted};
 pub use messages::SendOutcome;
 pub use people::Card;
 pub use posts::{NewPost, NotPosted};
 pub use read::{
-    AgentRow, AttachmentRow, Author, BindingRow, BotRow, ChannelRow, EventRow, KeyRow, MemberRow,
-    MessagePage, MessageRow, PartRow, PersonRow, PostRow, RoomRow, STOPPED_SESSIONS_SHOWN, SessionRow,
-    SessionState, StreamRow, SyncView, ThreadRow, UnknownCursor, UploadRow, View, Window, WorkspaceRow,
+    AgentRow, AttachmentRow, Author, BindingRow, BotRow, ChannelRow, EventRow, InvocationRow, KeyRow,
+    MemberRow, MessagePage, MessageRow, PartRow, PersonRow, PostRow, RoomRow, RuntimeRow,
+    STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, StepRow, StreamRow, SyncView, ThreadRow, UnknownCursor,
+    UploadRow, View, Window, WorkspaceRow,
 };
 pub use restore::{RestoreError, put_in_place, refuse_own};
+pub use runtimes::{LinkRow, NewLink, NotLinked, RuntimeSaid};
 pub use schema::SCHEMA_VERSION;
 pub use store::{Disk, Options, Store};
 pub use streams::stream_text;

@@ -97,14 +97,14 @@ impl Batch<'_> {
         let key = self.post_key(op)?;
         self.posts.insert(&key, rows::write(&record).as_slice())?;
         self.enter_list(op, root, stream, sequence)?;
-        if let Some(post) = post_of(op) {
-            self.index_post(op, &post, &key)?;
+        let post = post_of(op);
+        if let Some(post) = &post {
+            self.index_post(op, post, &key)?;
         }
-        if thread.is_empty() {
-            Ok(())
-        } else {
-            self.review_parent_of(space, root, thread, Some(tables::id_in(&key)))
+        if !thread.is_empty() {
+            self.review_parent_of(space, root, thread, Some(tables::id_in(&key)))?;
         }
+        post.map_or(Ok(()), |post| self.summon(op, &post))
     }
 
     /// Takes a message out of its list; its id stays known.
@@ -125,6 +125,7 @@ impl Batch<'_> {
             return Ok(());
         }
         self.leave_list(op, record.stream, record.sequence)?;
+        self.cancel_summoned(&key)?;
         record.sequence = 0;
         self.posts.insert(&key, rows::write(&record).as_slice())?;
         if let Some(post) = post_of(op) {

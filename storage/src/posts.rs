@@ -196,8 +196,8 @@ impl Batch<'_> {
     }
 
     /// The stream, if somebody may write in it now (W-36, W-72).
-    fn writable(
-        &mut self,
+    pub(crate) fn writable(
+        &self,
         workspace: SpaceId,
         stream: StreamId,
         author: Principal,
@@ -243,8 +243,8 @@ impl Batch<'_> {
             return None;
         }
         let slug = self.control_state(workspace)?.slug(author)?.clone();
-        let space = self.memory.space_numbers.iter().find(|(_, number)| **number == stream.space)?.0;
-        Some((self.control_state(*space)?, author.peer(&slug).to_string()))
+        let space = self.space_numbered(stream.space)?;
+        Some((self.control_state(space)?, author.peer(&slug).to_string()))
     }
 
     /// The effect of a post: that of a message, unless it was deleted already.
@@ -365,6 +365,7 @@ impl Batch<'_> {
             Kind::STREAM => self.void_stream(op),
             Kind::ATTACHMENT_DESCRIBED => self.void_described(op),
             Kind::TAKES_PART => self.void_takes_part(control, op),
+            Kind::INVOCATION => self.void_invocation(control, op),
             _ => Ok(()),
         }
     }

@@ -7,6 +7,7 @@ use muster_protocol::{
     clock::Hlc,
     identity::NodeId,
     ids::{OpId, SpaceId, StreamId},
+    invocation::machine,
     log::Head,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -371,4 +372,75 @@ pub(crate) struct BindingRecord {
     pub(crate) space: u32,
     /// The message that has the link in its text, as its author made it then.
     pub(crate) message: Bytes16,
+}
+
+/// A runtime of a bot.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct RuntimeRecord {
+    pub(crate) id: Bytes16,
+    pub(crate) kind: String,
+    pub(crate) instance: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) status: String,
+    pub(crate) accepting: bool,
+    /// A JSON object.
+    pub(crate) capabilities: String,
+    pub(crate) status_text: Option<String>,
+    /// Its X25519 key in base64 and that key's name, both or none.
+    pub(crate) public_key: Vec<String>,
+    pub(crate) seen_ms: u64,
+    pub(crate) created_ms: u64,
+    pub(crate) updated_ms: u64,
+}
+
+/// A session of a runtime, and the scratchpad it answers in.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct LinkRecord {
+    pub(crate) id: Bytes16,
+    pub(crate) kind: String,
+    pub(crate) instance: String,
+    pub(crate) session: String,
+    pub(crate) stream: StreamId,
+    /// Where the session works on its machine; empty for nothing said.
+    pub(crate) local_cwd: String,
+    pub(crate) created_ms: u64,
+}
+
+/// An invocation of a bot of this node.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct InvocationRecord {
+    /// The bot's ULID.
+    pub(crate) bot: Bytes16,
+    pub(crate) trigger: String,
+    /// The operation that summoned it, and the message that is.
+    pub(crate) source: OpId,
+    pub(crate) message: Bytes16,
+    /// Number of the space the source is in, its root stream there, and the channel that is; empty for a private one.
+    pub(crate) space: u32,
+    pub(crate) root: StreamId,
+    pub(crate) channel: String,
+    /// Whom it is aimed at; empty for anybody.
+    pub(crate) instance: String,
+    pub(crate) session: String,
+    pub(crate) with_preamble: bool,
+    pub(crate) created_ms: u64,
+    /// When it has to be looked at.
+    pub(crate) due_ms: u64,
+    /// Steps that were recorded, also those that made room.
+    pub(crate) steps: u32,
+    /// The reply's ULID; empty for none.
+    pub(crate) reply: Bytes,
+    /// Why it failed; empty for no reason.
+    pub(crate) reason: String,
+    pub(crate) work: machine::Invocation,
+}
+
+/// A step of a trace.
+#[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct StepRecord {
+    pub(crate) id: Bytes16,
+    pub(crate) kind: String,
+    /// Without secrets (W-147).
+    pub(crate) content: String,
+    pub(crate) at_ms: u64,
 }

@@ -46,6 +46,14 @@
 //! | `blob_uses` | SHA-256, space number, attachment | nothing: attachments with these bytes |
 //! | `keys` | id | a key of the Workspace door |
 //! | `key_lookup` | the key's first letters, id | nothing |
+//! | `runtimes` | space number, bot, instance | a runtime of a bot of this node |
+//! | `links` | space number, bot, kind, instance and session | a session and its scratchpad |
+//! | `link_streams` | stream | the key in `links` of the session that answers there |
+//! | `invocations` | space number, id | an invocation of a bot of this node |
+//! | `invocation_queue` | space number, bot, time, id | nothing: what waits, the oldest first |
+//! | `invocation_times` | time, space number, id | nothing: when an invocation has to be looked at |
+//! | `invocation_sources` | space number, message's id, invocation's id | nothing: what a message summoned |
+//! | `steps` | space number, invocation's id, number | a step of its trace |
 //!
 //! In the tables of the Workspace door the space number is the workspace's, also of what rests in a private space.
 //!
@@ -107,6 +115,15 @@ pub(crate) const BINDINGS: TableDefinition<&[u8; 76], Bytes> = TableDefinition::
 pub(crate) const BLOB_USES: TableDefinition<&[u8; 52], ()> = TableDefinition::new("blob_uses");
 pub(crate) const KEYS: TableDefinition<&[u8; 16], Bytes> = TableDefinition::new("keys");
 pub(crate) const KEY_LOOKUP: TableDefinition<&[u8; 24], ()> = TableDefinition::new("key_lookup");
+pub(crate) const RUNTIMES: TableDefinition<&[u8; 36], Bytes> = TableDefinition::new("runtimes");
+pub(crate) const LINKS: TableDefinition<&[u8; 36], Bytes> = TableDefinition::new("links");
+pub(crate) const LINK_STREAMS: TableDefinition<&[u8; 16], &[u8; 36]> = TableDefinition::new("link_streams");
+pub(crate) const INVOCATIONS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("invocations");
+pub(crate) const INVOCATION_QUEUE: TableDefinition<&[u8; 44], ()> = TableDefinition::new("invocation_queue");
+pub(crate) const INVOCATION_TIMES: TableDefinition<&[u8; 28], ()> = TableDefinition::new("invocation_times");
+pub(crate) const INVOCATION_SOURCES: TableDefinition<&[u8; 36], ()> =
+    TableDefinition::new("invocation_sources");
+pub(crate) const STEPS: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("steps");
 
 /// Does something with every table but `meta`, which comes first or last as the caller needs.
 macro_rules! all_tables {
@@ -153,6 +170,14 @@ macro_rules! all_tables {
             $do($($argument,)* $crate::tables::BLOB_USES)?,
             $do($($argument,)* $crate::tables::KEYS)?,
             $do($($argument,)* $crate::tables::KEY_LOOKUP)?,
+            $do($($argument,)* $crate::tables::RUNTIMES)?,
+            $do($($argument,)* $crate::tables::LINKS)?,
+            $do($($argument,)* $crate::tables::LINK_STREAMS)?,
+            $do($($argument,)* $crate::tables::INVOCATIONS)?,
+            $do($($argument,)* $crate::tables::INVOCATION_QUEUE)?,
+            $do($($argument,)* $crate::tables::INVOCATION_TIMES)?,
+            $do($($argument,)* $crate::tables::INVOCATION_SOURCES)?,
+            $do($($argument,)* $crate::tables::STEPS)?,
         ]
     };
 }
@@ -183,6 +208,9 @@ macro_rules! key {
         key
     }};
 }
+
+mod work;
+pub(crate) use work::*;
 
 pub(crate) fn control_key(space: u32, height: u64) -> [u8; 12] {
     key!(12: space.to_be_bytes(), height.to_be_bytes())
@@ -342,6 +370,8 @@ pub(crate) enum Subject {
     Gone(u32, Ulid),
     /// What an attachment of a workspace contains.
     Described(u32, Ulid),
+    /// What became of an invocation of a workspace.
+    Invocation(u32, Ulid),
 }
 
 impl Subject {
@@ -358,6 +388,7 @@ impl Subject {
             Self::Text(number, id) => of_space(number, id, "text"),
             Self::Gone(number, id) => of_space(number, id, "gone"),
             Self::Described(number, id) => of_space(number, id, "described"),
+            Self::Invocation(number, id) => of_space(number, id, "invocation"),
         }
     }
 }

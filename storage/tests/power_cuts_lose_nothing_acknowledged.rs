@@ -139,7 +139,7 @@ fn a_power_cut_at_any_moment_loses_no_answered_send() {
 fn a_retry_after_a_crash_is_stored_once() {
     let (start, space, coder) = prepared();
     let (mut stored, mut repeated) = (0, 0);
-    for seed in 0..60 {
+    for seed in 0..400 {
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
         let disk = start.image();
         let node = Node::open(Disk::Backend(Box::new(disk.clone())), 1, 1).unwrap();

@@ -241,7 +241,7 @@ fn signed_questions_are_answered_as_they_are_decided() {
     let answer = |from: &Node, question: &Question| {
         let bytes = question.sign(&from.identity);
         let question = SignedQuestion::decode(&bytes, from.identity.node(), me).unwrap();
-        home.write(move |batch| batch.answer(&question))
+        home.write(move |batch| batch.answer(&question, [7; 42]))
     };
     let (kind, body) = Entry::InviteCreated(invite(&admin, 61)).encode();
     let (node, at_ms) = (admin.identity.node(), START_MS);

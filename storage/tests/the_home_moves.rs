@@ -37,7 +37,7 @@ fn moved() -> (SpaceId, Node, Node, Node) {
 fn ask(of: &Node, by: &Node, question: &Question) -> Answer {
     let bytes = question.sign(&by.identity);
     let question = SignedQuestion::decode(&bytes, by.identity.node(), of.identity.node()).unwrap();
-    of.write(move |batch| batch.answer(&question))
+    of.write(move |batch| batch.answer(&question, [7; 42]))
 }
 
 fn wish(of: &Node, by: &Node, space: SpaceId, entry: &Entry) -> Question {

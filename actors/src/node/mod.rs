@@ -4,7 +4,9 @@
 //! changes something holds a permit, asks at most one actor, and goes on when its caller goes away.
 
 mod attachments;
+mod invocations;
 mod membership;
+mod passing;
 mod peers;
 mod people;
 mod pump;
@@ -41,7 +43,9 @@ use crate::{
 };
 
 pub use attachments::NewFile;
+pub use invocations::{ClaimedWork, Worker};
 pub use membership::Invite;
+pub use passing::FarBot;
 pub use peers::{ConnectionRow, PeerRow, PresenceState};
 pub use people::{MintedKey, NewBot, NewUser};
 pub use streams::NewStream;

@@ -213,7 +213,7 @@ impl Node {
         if !is_there || !principal.is_of(self.id()) {
             return Err(KeyError::UnknownPrincipal);
         }
-        let key = new_key(principal, self.context.random());
+        let key = new_key(principal, self.id(), self.context.random());
         let parts = muster_protocol::key::PresentedKey::parse(&key).ok_or(KeyError::Scope)?;
         let id = ulid(now_ms, self.context.random());
         let mut scopes: Vec<_> = scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect();

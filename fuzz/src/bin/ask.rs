@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use muster_fuzz::{HOME, MEMBER, NOW_MS, WORLD};
 use muster_protocol::{
-    ask::{Answer, Question, SignedQuestion, parse_invite},
+    ask::{Answer, Question, SignedQuestion, parse_invite, work::Act},
     cbor::{self, Bytes, Bytes64},
     control::Entry,
     identity::Domain,
@@ -22,6 +22,11 @@ fn answer(question: &Question) {
         Question::Admin(request) => {
             let _ = Entry::decode(request.kind, &request.body.0);
         }
+        Question::Work(request) => {
+            if let Ok(act) = Act::decode(request.act, &request.body.0) {
+                assert_eq!(act.encode(), (request.act, request.body.clone()));
+            }
+        }
     }
 }
 
@@ -30,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(question.evidence, bytes);
     }
     // The same bytes as what a member signed.
-    for (tag, domain) in [(1u8, Domain::Join), (2, Domain::Admin)] {
+    for (tag, domain) in [(1u8, Domain::Join), (2, Domain::Admin), (3, Domain::Work)] {
         let signature = MEMBER.sign(domain, bytes);
         let whole = cbor::encode(&(tag, Bytes(bytes.to_vec()), Bytes64(signature)));
         if let Ok(signed) = SignedQuestion::decode(&whole, MEMBER.node(), HOME.node()) {

@@ -5,9 +5,10 @@ use axum::{
     http::{header::AUTHORIZATION, request::Parts},
     response::Response,
 };
+use muster_actors::{FarBot, Worker};
 use muster_protocol::{
     ids::WorkspaceId,
-    key::{PresentedKey, Scope},
+    key::{PresentedKey, Scope, is_made_by},
     principal::Principal,
 };
 use muster_storage::{BotRow, KeyRow, PersonRow, StreamRow, View, WorkspaceRow};
@@ -92,6 +93,46 @@ impl Bearer {
         }
         let prefix = if key.principal.is_bot() { "bak" } else { "uak" };
         Ok(Caller { view, workspace, actor, key_id: format!("{prefix}_{}", key.id) })
+    }
+}
+
+/// Who asks for work, or about work that it holds.
+pub(super) struct Working {
+    pub(super) workspace: WorkspaceRow,
+    pub(super) worker: Worker,
+    is_archived: bool,
+}
+
+impl Working {
+    /// A bot that is archived says nothing (W-31). Of one whose home is elsewhere, its home knows.
+    pub(super) fn acts(&self) -> Result<(), Failure> {
+        if self.is_archived { Err(Failure::bot_archived()) } else { Ok(()) }
+    }
+}
+
+impl Bearer {
+    /// Judges the key of a bot that works, also of one whose home is another node of the workspace: that one judges it.
+    pub(super) fn work(&self, doors: &Doors, workspace_id: &str) -> Result<Working, Failure> {
+        if let Some((far, workspace)) = self.far(doors, workspace_id)? {
+            return Ok(Working { workspace, worker: Worker::Far(far), is_archived: false });
+        }
+        let caller = self.enter(doors, workspace_id, Some(Scope::BotInvocationsWrite), Kinds::BotOnly)?;
+        let (worker, is_archived) = (Worker::Here(caller.principal()), caller.acts().is_err());
+        Ok(Working { workspace: caller.workspace, worker, is_archived })
+    }
+
+    /// A bot's key that another node of the workspace made.
+    fn far(&self, doors: &Doors, workspace_id: &str) -> Result<Option<(FarBot, WorkspaceRow)>, Failure> {
+        let Some(text) = self.0.as_deref() else { return Ok(None) };
+        let Some(presented) = PresentedKey::parse(text).filter(|key| key.is_bot) else { return Ok(None) };
+        let view = doors.node.store().view()?;
+        let here = view.workspaces()?.into_iter().find(|row| row.id.to_string() == workspace_id);
+        let Some(workspace) = here.filter(|row| row.role.is_some()) else { return Ok(None) };
+        let Some(control) = view.control(workspace.space) else { return Ok(None) };
+        let home = control.members().map(|(node, _, _)| node).find(|node| is_made_by(text, *node));
+        let home = home.filter(|home| *home != doors.node.id());
+        let key = presented.sha256;
+        Ok(home.map(|home| (FarBot { workspace: workspace.id, home, key }, workspace)))
     }
 }
 

@@ -7,9 +7,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
     response::{IntoResponse, Response},
 };
-use muster_actors::{PostError, Unavailable};
+use muster_actors::{InvocationError, LinkError, PostError, Unavailable};
 use muster_protocol::{key::Scope, limits};
-use muster_storage::{NotPosted, StoreError};
+use muster_storage::{NotLinked, NotPosted, StoreError};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{
@@ -225,6 +225,43 @@ impl From<PostError> for Failure {
     }
 }
 
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        let refused = match error {
+            LinkError::Unavailable(error) => return error.into(),
+            LinkError::UnknownWorkspace => return Self::forbidden("No access to this workspace"),
+            LinkError::UnknownSession => return Self::not_found("Runtime session"),
+            LinkError::Refused(refused) => refused,
+        };
+        let (status, code) = match refused {
+            NotLinked::NotPersonal => (StatusCode::BAD_REQUEST, "PERSONAL_BOT_REQUIRED"),
+            NotLinked::Archived => (StatusCode::CONFLICT, "SCRATCHPAD_ARCHIVED"),
+            NotLinked::Conflict => (StatusCode::CONFLICT, "RUNTIME_SESSION_CONFLICT"),
+            NotLinked::TooMany => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
+            NotLinked::NotAllowed => (StatusCode::FORBIDDEN, FORBIDDEN),
+        };
+        Self::new(status, code, refused.to_string())
+    }
+}
+
+impl From<InvocationError> for Failure {
+    fn from(error: InvocationError) -> Self {
+        match error {
+            InvocationError::Unavailable(error) => error.into(),
+            InvocationError::UnknownWorkspace => Self::forbidden("No access to this workspace"),
+            InvocationError::NotHeld(_) => Self::not_found("Invocation claim"),
+            InvocationError::Refused(refused) => PostError::Refused(refused).into(),
+            InvocationError::UnknownKey => Self::unauthorized(),
+            InvocationError::TooLong => {
+                Self::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", error.to_string())
+            }
+            InvocationError::HomeUnreachable { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", error.to_string())
+            }
+        }
+    }
+}
+
 impl From<&Refused> for Failure {
     fn from(refused: &Refused) -> Self {
         let code = match refused {
@@ -264,6 +301,10 @@ documented! {
              "default" "Something broke on the node, or it cannot answer now; still JSON." "Error";
     /// There is no such thing, the key lacks the scope, or the acting bot is archived.
     NotFound = "404" "No such thing, or none the caller may know about; or a key that lacks the scope; or an archived bot." "Error";
+    /// The session has a scratchpad that cannot be gone on with.
+    SessionConflict = "409" "The session's scratchpad is archived, or another bot answers in it." "Error";
+    /// The claim is in a state that does not allow it. This node never answers so (W-148).
+    ClaimConflict = "409" "The claim has no trace session, or its input changed. This node never answers so." "Error";
 }
 
 fn answer(description: &str, schema: &str) -> RefOr<response::Response> {

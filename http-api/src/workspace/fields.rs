@@ -148,6 +148,14 @@ impl Fields {
         }
     }
 
+    /// A field that has to be there, however it is read.
+    pub(super) fn needed<T>(&mut self, field: &str, read: impl Fn(&mut Self) -> Option<T>) -> Option<T> {
+        if self.given(field).is_none() {
+            self.fault(field, "is required");
+        }
+        read(self)
+    }
+
     /// A list of texts; none when it is absent.
     pub(super) fn texts(&mut self, field: &str) -> Vec<String> {
         let Some(value) = self.given(field) else { return Vec::new() };

@@ -10,11 +10,13 @@ mod cursor;
 pub mod errors;
 mod fields;
 mod ids;
+mod invocations;
 mod me;
 mod message;
 mod messages;
 mod moment;
 mod rates;
+mod runtimes;
 mod search;
 mod streams;
 mod users;
@@ -93,6 +95,14 @@ fn operations() -> OpenApiRouter<Doors> {
         .routes(routes!(search::messages))
         .routes(routes!(messages::update, messages::delete))
         .routes(routes!(users::list))
+        .routes(routes!(runtimes::presence))
+        .routes(routes!(runtimes::link))
+        .routes(routes!(runtimes::rename))
+        .routes(routes!(invocations::claim))
+        .routes(routes!(invocations::renew))
+        .routes(routes!(invocations::step))
+        .routes(routes!(invocations::complete))
+        .routes(routes!(invocations::fail))
         .routes(routes!(attachments::search))
         .routes(routes!(attachments::read))
         .routes(routes!(attachments::url))

@@ -7,6 +7,7 @@ use crate::{
     control::{Entry, SlugTaken, tests::Home},
     identity::{Identity, NodeId},
     ids::{OpId, owned_ulid},
+    invocation::{InvocationId, Trigger, machine::Status},
     operation::{Draft, Place},
     principal::{MENTIONABLE, Slug},
 };
@@ -191,4 +192,32 @@ fn public_channels_are_opened_by_name_and_threads_below_them() {
     let body = cbor::encode(&takes_part);
     let content = Content::read(&op(ADA, &control, Kind::TAKES_PART, builders(&control), body), &control);
     assert_eq!(content, Content::TakesPart(user(EVE), takes_part));
+}
+
+#[test]
+fn what_became_of_an_invocation_is_said_by_the_home_of_the_bot_where_the_source_stands() {
+    let control = control();
+    let bot = Principal::new_bot(1, node(ADA), [1; 5]);
+    let source = OpId([7; 32]);
+    let id = InvocationId::new(1_800_000_000_000, source, bot, Trigger::Mention);
+    let said = InvocationSaid {
+        id: Bytes16(id.0.to_bytes()),
+        bot: bot.to_string(),
+        source,
+        trigger: Trigger::Mention.as_str().into(),
+        channel: "builders".into(),
+        message: Bytes16([8; 16]),
+        status: Status::Pending as u8,
+        attempt: 0,
+        reply: Bytes::default(),
+        reason: String::new(),
+    };
+    let read = |author, stream, said: &InvocationSaid| {
+        Content::read(&op(author, &control, Kind::INVOCATION, stream, cbor::encode(said)), &control)
+    };
+    assert!(matches!(read(ADA, builders(&control), &said), Content::Invocation(_)));
+    assert_eq!(read(EVE, builders(&control), &said), Content::Void(Void::Impostor));
+    assert_eq!(read(ADA, StreamId([5; 16]), &said), Content::Void(Void::Misplaced));
+    let other = InvocationSaid { source: OpId([6; 32]), ..said };
+    assert_eq!(read(ADA, builders(&control), &other), Content::Void(Void::Malformed));
 }

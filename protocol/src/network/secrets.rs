@@ -262,7 +262,7 @@ fn is_secret_name(name: &[u8]) -> bool {
 }
 
 /// `name: value` or `name=value`, with the `:` or `=` at `at`.
-fn names_a_secret(bytes: &[u8], at: usize) -> bool {
+pub(crate) fn names_a_secret(bytes: &[u8], at: usize) -> bool {
     is_assignment(bytes, at)
         && secret_name_before(bytes, at).is_some_and(|name| has_value_after(bytes, at + 1, name))
 }
@@ -347,7 +347,7 @@ fn is_code(value: &[u8]) -> bool {
 }
 
 /// `Bearer`, white space and a token, with the `b` at `at`. "Bearer tokens" and "bearer of news" are prose.
-fn is_bearer_token(text: &str, at: usize) -> bool {
+pub(crate) fn is_bearer_token(text: &str, at: usize) -> bool {
     const WORD: &str = "bearer";
     let bytes = text.as_bytes();
     let starts_word = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
@@ -382,7 +382,7 @@ fn is_header_like(first: u8, token: &[u8]) -> bool {
     first == b'B' || has_sign || token.len() >= LONG_TOKEN
 }
 
-fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'+' | b'/' | b'=' | b'-')
 }
 

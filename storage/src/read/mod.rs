@@ -5,6 +5,7 @@
 
 mod attachments;
 mod cursor;
+mod invocations;
 mod keys;
 mod messages;
 mod network;
@@ -27,6 +28,7 @@ use muster_protocol::{
 use redb::ReadTransaction;
 
 pub use attachments::{AttachmentRow, BindingRow, UploadRow};
+pub use invocations::{InvocationRow, RuntimeRow, StepRow};
 pub use keys::KeyRow;
 pub use messages::{MessagePage, MessageRow};
 pub use network::{ChannelRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, ThreadRow, UnknownCursor};

@@ -5,6 +5,7 @@
 pub(crate) mod link;
 pub(crate) mod recount;
 pub(crate) mod talk;
+pub(crate) mod team;
 
 use std::{
     cell::Cell,
