@@ -209,6 +209,7 @@ bot = node.call("createBot", path=at, json_body={"name": "Helper", "owner_user_i
 old = node.call("createBot", path=at, json_body={"name": "Old", "owner_user_id": None}, expect=201)["id"]
 node.call("createBot", path=at, json_body={"name": "Helper"}, expect=409)
 node.call("createBot", path=at, json_body={"name": "X", "traits": ["strong"]}, expect=400)
+node.call("archiveBot", path={**at, "bot_id": old}, expect=204)
 node.call("archiveBot", path={**at, "bot_id": "nobody"}, expect=404)
 node.call("endMembership", path={**at, "user_id": "nobody"}, expect=404)
 spare = node.call("createKey", path=at, json_body={"user_id": ada, "scopes": ["users:read"]}, expect=201)
@@ -218,7 +219,6 @@ node.call("revokeKey", path={**at, "key_id": "nothing"}, expect=404)
 room = {"type": "channel", "slug": "office", "description": "Where we sit", "member_ids": [ada, bot, old]}
 office = node.call("createStream", path=at, json_body=room, expect=201)["id"]
 node.call("createStream", path=at, json_body=room, expect=409)
-node.call("archiveBot", path={**at, "bot_id": old}, expect=204)
 node.call("createStream", path=at, json_body={"type": "channel", "slug": "NO WAY"}, expect=400)
 stream = {**at, "stream_id": office}
 node.call("addStreamMember", path=stream, json_body={"member_id": eve}, expect=204)
@@ -310,6 +310,43 @@ ask("getAttachment", path={**here, "attachmentId": file}, expect=200)
 ask("getAttachmentDownloadUrl", path={**here, "attachmentId": file}, expect=200)
 ask("searchAttachments", path=here, json_body={"query": "a.txt"}, expect=200)
 ask("searchAttachments", path=here, json_body={}, expect=400)
+runtime = {"runtimeKind": "custom", "instanceId": "laptop"}
+presence = {**runtime, "status": "available", "acceptingInvocations": True, "capabilities": {"supportsStop": True}}
+ask("upsertBotRuntimePresence", robot, path=here, json_body=presence, expect=200)
+ask("upsertBotRuntimePresence", robot, path=here, json_body={}, expect=400)
+ask("upsertBotRuntimePresence", path=here, json_body=presence, expect=403)
+shared = node.call("createBot", path=at, json_body={"name": "Shared"}, expect=201)["id"]
+session = {**runtime, "runtimeSessionId": "s1", "displayName": "Work"}
+for _ in range(2):
+    linked = ask("createBotRuntimeSession", robot, path=here, json_body=session, expect=200)["data"]
+ask("createBotRuntimeSession", key_of(shared), path=here, json_body=session, expect=400)
+ask("createBotRuntimeSession", path=here, json_body=session, expect=403)
+pad = {**at, "stream_id": linked["activeStreamId"]}
+node.call("archiveStream", path=pad, expect=204)
+ask("createBotRuntimeSession", robot, path=here, json_body=session, expect=409)
+node.call("unarchiveStream", path=pad, expect=204)
+named = {"instanceId": "laptop", "runtimeSessionId": "s1", "displayName": "More work"}
+ask("renameBotRuntimeSession", robot, path=here, json_body=named, expect=200)
+ask("renameBotRuntimeSession", robot, path=here, json_body={**named, "runtimeSessionId": "s9"}, expect=404)
+ask("renameBotRuntimeSession", robot, path=here, json_body={}, expect=400)
+ask("renameBotRuntimeSession", path=here, json_body=named, expect=403)
+wish = {**runtime, "supportedCapabilities": ["mentionable", "active-scratchpad"]}
+ask("claimBotInvocation", robot, path=here, json_body=wish, expect=200)
+ask("claimBotInvocation", robot, path=here, json_body={**wish, "supportedCapabilities": []}, expect=400)
+ask("claimBotInvocation", path=here, json_body=wish, expect=403)
+held = ("renewBotInvocationClaim", "recordBotInvocationStep", "completeBotInvocation", "failBotInvocation")
+told = {"stepType": "thinking", "content": "Hm", "finalMessageMarkdown": "Done.", "errorMessage": "no disk"}
+for last in ("completeBotInvocation", "failBotInvocation"):
+    ask("sendMessage", path=sit, json_body={"content": "@helper, please"}, expect=201)
+    work = ask("claimBotInvocation", robot, path=here, json_body=wish, expect=200)["data"]
+    mine = {**here, "invocationId": work["id"]}
+    holder = {"instanceId": "laptop", "claimToken": work["claimToken"], **told}
+    for operation in held:
+        ask(operation, robot, path=mine, json_body={}, expect=400)
+        ask(operation, path=mine, json_body=holder, expect=403)
+        ask(operation, robot, path=mine, json_body={**holder, "claimToken": "1.no"}, expect=404)
+    for operation in (*held[:2], last):
+        ask(operation, robot, path=mine, json_body=holder, expect=200)
 node.call("endMembership", path={**at, "user_id": eve}, expect=204)
 
 # ---- the end of a session

@@ -191,7 +191,7 @@ async fn whatever_does_not_fit_a_claim_is_one_and_the_same_404_w142() {
 }
 
 #[tokio::test]
-async fn all_wrong_fields_are_told_at_once_w12_w132_w136_w149() {
+async fn all_wrong_fields_are_told_at_once_w12_w115_w119_w132_w136_w149() {
     let shop = Shop::new().await;
     let faults = |answer: Answer| {
         answer.refuses(400, "VALIDATION_ERROR");

@@ -483,6 +483,44 @@ fn presence_is_one_record_for_each_instance_of_a_bot_w54_w112_w113_w116() {
 }
 
 #[test]
+fn a_runtime_that_asks_is_served_whatever_it_said_of_itself_w117_w133() {
+    let shop = Shop::new();
+    let said = RuntimeSaid {
+        bot: shop.bot,
+        kind: RuntimeKind::PiLocal,
+        instance: "a".into(),
+        display_name: None,
+        status: RuntimeStatus::Offline,
+        accepting: false,
+        capabilities: serde_json::Map::new(),
+        status_text: None,
+        public_key: None,
+    };
+    let space = shop.space;
+    shop.node.write(move |batch| batch.put_runtime(space, &said, [1; 10]));
+    shop.pass(3_600_000);
+    shop.say("@helper");
+    assert!(shop.claim("a").is_some());
+    let runtime = shop.node.view().runtime(&shop.node.workspace(space), shop.bot, "a").unwrap().unwrap();
+    assert_eq!((runtime.kind.as_str(), runtime.status.as_str()), ("custom", "busy"));
+}
+
+#[test]
+fn a_scratchpad_has_one_bot_that_answers_w123() {
+    let shop = Shop::new();
+    let link = shop.link("a", "s1").unwrap();
+    let other = shop.node.bot(shop.space, &shop.ada.to_string(), "other");
+    let me = shop.node.identity.node();
+    let pad = SpaceId::pair(shop.space, me, me);
+    let part = StreamPart::ActiveActor(Some(other));
+    let changed = StreamChanged { channel: String::new(), thread: String::new(), part };
+    assert!(shop.node.write(move |batch| batch.change_stream(pad, link.stream, &changed)));
+    assert_eq!(shop.link("a", "s1"), Err(NotLinked::Conflict));
+    shop.node.post_in(shop.space, link.stream, shop.ada, "hello").unwrap();
+    assert!(shop.waiting().is_empty(), "it is no longer the one that answers");
+}
+
+#[test]
 fn a_session_gets_one_scratchpad_of_its_bots_owner_w53_w120_w121_w124() {
     let shop = Shop::new();
     let link = shop.link("a", "s1").unwrap();
