@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_protocol::{
-    attachment::attachment_text, ids::exact_ulid, post::AttachmentRef, principal::Principal,
-};
+use muster_protocol::{attachment::attachment_text, post::AttachmentRef};
 use muster_storage::{Author, PostRow, View, WorkspaceRow, stream_text};
 use serde::Serialize;
 use ulid::Ulid;
