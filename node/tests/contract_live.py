@@ -209,7 +209,6 @@ bot = node.call("createBot", path=at, json_body={"name": "Helper", "owner_user_i
 old = node.call("createBot", path=at, json_body={"name": "Old", "owner_user_id": None}, expect=201)["id"]
 node.call("createBot", path=at, json_body={"name": "Helper"}, expect=409)
 node.call("createBot", path=at, json_body={"name": "X", "traits": ["strong"]}, expect=400)
-node.call("archiveBot", path={**at, "bot_id": old}, expect=204)
 node.call("archiveBot", path={**at, "bot_id": "nobody"}, expect=404)
 node.call("endMembership", path={**at, "user_id": "nobody"}, expect=404)
 spare = node.call("createKey", path=at, json_body={"user_id": ada, "scopes": ["users:read"]}, expect=201)
@@ -219,6 +218,7 @@ node.call("revokeKey", path={**at, "key_id": "nothing"}, expect=404)
 room = {"type": "channel", "slug": "office", "description": "Where we sit", "member_ids": [ada, bot, old]}
 office = node.call("createStream", path=at, json_body=room, expect=201)["id"]
 node.call("createStream", path=at, json_body=room, expect=409)
+node.call("archiveBot", path={**at, "bot_id": old}, expect=204)
 node.call("createStream", path=at, json_body={"type": "channel", "slug": "NO WAY"}, expect=400)
 stream = {**at, "stream_id": office}
 node.call("addStreamMember", path=stream, json_body={"member_id": eve}, expect=204)
