@@ -10,10 +10,12 @@ use muster_storage::{NotTaken, StoreError};
 
 mod attachments;
 mod invocations;
+mod memos;
 mod people;
 
 pub use attachments::{AttachmentError, BadLink};
 pub use invocations::{InvocationError, LinkError};
+pub use memos::MemoError;
 pub use people::{KeyError, PostError, PrincipalError, StreamError};
 
 /// The node cannot answer now; nothing is known to have changed.
@@ -119,7 +121,8 @@ unavailable!(
     StreamError,
     PostError,
     InvocationError,
-    LinkError
+    LinkError,
+    MemoError
 );
 
 /// Why a workspace is not founded.

@@ -45,9 +45,9 @@ pub use compose::{SendRequest, Sent};
 pub use counters::{NetworkCounters, Traffic};
 pub use error::{
     AttachmentError, BackupError, BadLink, CreateChannelError, CreateWorkspaceError, InviteError,
-    InvocationError, JoinError, KeyError, LinkError, MoveHomeError, PostError, PrincipalError, ProgramError,
-    RegisterAgentError, RemoveMemberError, ResolveRoomError, SendError, SetRoleError, SettleError,
-    StartError, StartSessionError, StopSessionError, StreamError, Unavailable,
+    InvocationError, JoinError, KeyError, LinkError, MemoError, MoveHomeError, PostError, PrincipalError,
+    ProgramError, RegisterAgentError, RemoveMemberError, ResolveRoomError, SendError, SetRoleError,
+    SettleError, StartError, StartSessionError, StopSessionError, StreamError, Unavailable,
 };
 pub use node::{
     BackupReport, ClaimedWork, ConnectionRow, FarBot, Invite, MintedKey, NewBot, NewFile, NewStream, NewUser,

@@ -1,6 +1,6 @@
 //! What all handlers share, and the router made of it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use muster_actors::Node;
@@ -28,13 +28,16 @@ pub struct Doors {
     pub(crate) uploads: Arc<Semaphore>,
     measures: Measures,
     pub(crate) rates: RateLimits,
+    /// How long a conversation has to pause before its memos are shown (W-89).
+    pub(crate) memo_quiet: Duration,
     hosts: AllowedHosts,
 }
 
 impl Doors {
     /// Doors to `node`, served on `addresses` (as bound, so with their real ports) and, besides
     /// those, under the host names `names`. `metrics` holds what the rest of the process measures; the
-    /// doors add their own. `rates` bound how often the Workspace door may be used.
+    /// doors add their own. `rates` bound how often the Workspace door may be used, and `memo_quiet` is
+    /// how long a conversation has to pause before it shows its memos.
     pub fn new(
         node: Node,
         operator: OperatorToken,
@@ -42,6 +45,7 @@ impl Doors {
         names: &[String],
         mut metrics: Registry,
         rates: RateLimits,
+        memo_quiet: Duration,
     ) -> Self {
         let measures = Measures::register(&mut metrics);
         Self {
@@ -51,6 +55,7 @@ impl Doors {
             metrics: Arc::new(metrics),
             measures,
             rates,
+            memo_quiet,
             uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
             listeners: Arc::new(Semaphore::new(limits::EVENT_LISTENERS_MAX)),
             hosts: AllowedHosts::new(addresses, names),

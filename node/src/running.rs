@@ -67,6 +67,7 @@ impl Running {
             &settings.http.allowed_hosts,
             registry,
             RateLimits::new(settings.workspace.limits_rates(http.ip())),
+            Duration::from_secs(settings.workspace.memo_quiet_seconds.into()),
         );
         let (stop_http, stopped) = oneshot::channel::<()>();
         let served = serve(listener, doors, stopped);

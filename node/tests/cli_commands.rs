@@ -155,6 +155,43 @@ async fn a_role_is_set_by_its_name() {
 }
 
 #[tokio::test]
+async fn a_memo_is_written_with_what_the_options_say() {
+    let routes = workspaces().route(
+        "/node/v1/workspaces/{workspace}/memos",
+        post(|Json(body): Json<Value>| async move {
+            let wished = json!({
+                "title": "Use redb", "abstract": "One file.", "knowledge_type": "decision",
+                "key_points": ["small", "ours"], "tags": ["storage"], "source_message_ids": ["msg_1"],
+            });
+            assert_eq!(body, wished);
+            (StatusCode::CREATED, Json(json!({ "id": "memo_1" })))
+        }),
+    );
+    let arguments = [
+        "memo",
+        "write",
+        "-w",
+        "kitchen",
+        "Use redb",
+        "--abstract",
+        "One file.",
+        "--kind",
+        "decision",
+        "--point",
+        "small",
+        "--point",
+        "ours",
+        "--tag",
+        "storage",
+        "--source",
+        "msg_1",
+    ];
+    let output = Stub::new().await.run(routes, &arguments).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "written as memo_1\n");
+}
+
+#[tokio::test]
 async fn with_several_workspaces_one_has_to_be_named() {
     let output = Stub::new().await.run(workspaces(), &["session", "list"]).await;
     let error = text(&output.stderr);

@@ -347,6 +347,21 @@ for last in ("completeBotInvocation", "failBotInvocation"):
         ask(operation, robot, path=mine, json_body={**holder, "claimToken": "1.no"}, expect=404)
     for operation in (*held[:2], last):
         ask(operation, robot, path=mine, json_body=holder, expect=200)
+decided = ask("sendMessage", path=sit, json_body={"content": "Decision: sit down #office\n\nAll.\n\n- now"}, expect=201)
+decided = decided["data"]["id"]
+by_hand = {"title": "Chairs", "abstract": "There are enough.", "knowledge_type": "learning", "tags": ["office"],
+           "source_message_ids": [decided]}
+memo = node.call("writeMemo", path=at, json_body=by_hand, expect=201)["id"]
+node.call("writeMemo", path=at, json_body={"title": "Alone", "abstract": "x", "knowledge_type": "context"}, expect=201)
+node.call("writeMemo", path=at, json_body={**by_hand, "title": ""}, expect=400)
+node.call("writeMemo", path=at, json_body={**by_hand, "source_message_ids": ["msg_x"]}, expect=404)
+found = ask("searchMemos", path=here, json_body={}, expect=200)["data"]
+node.wrong += [] if len(found) == 3 else [f"{len(found)} memos are found, not 3"]
+ask("searchMemos", path=here, json_body={"query": "chairs", "tags": ["office"]}, expect=200)
+ask("searchMemos", path=here, json_body={"limit": 0}, expect=400)
+for one in found:
+    ask("getMemo", path={**here, "memoId": one["memo"]["id"]}, expect=200)
+ask("getMemo", path={**here, "memoId": "memo_x"}, expect=404)
 node.call("endMembership", path={**at, "user_id": eve}, expect=204)
 
 # ---- the end of a session

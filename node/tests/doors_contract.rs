@@ -21,7 +21,7 @@ async fn every_answer_fits_the_contracts_w2_w3_w10_w14() {
         println!("SKIPPED: python3 with pyyaml and jsonschema is needed (pip install pyyaml jsonschema)");
         return;
     }
-    let node = Node::start().await;
+    let node = Node::start_with(&["workspace.memo_quiet_seconds=0"]).await;
     let folder = tempfile::tempdir().unwrap();
     for door in muster_http_api::Door::ALL {
         let json = muster_http_api::openapi(door.name()).unwrap().to_json().unwrap();

@@ -31,15 +31,16 @@ impl Pair {
 
 /// Asks again until the answer is as wanted: what one node says takes a moment to the other.
 async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut look: impl AsyncFnMut() -> T) {
-    let begun = tokio::time::Instant::now();
-    loop {
-        let found = look().await;
-        if found == wanted {
-            return;
+    let look = async {
+        loop {
+            let found = look().await;
+            if found == wanted {
+                return;
+            }
+            doors::pause().await;
         }
-        assert!(begun.elapsed() < PATIENCE, "{found:?} instead of {wanted:?}");
-        doors::pause().await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("not {wanted:?} in time"));
 }
 
 async fn slugs(team: &Team, node: &Node, who: &Keyed) -> Vec<String> {

@@ -13,6 +13,7 @@ use crate::{
     ids::{StreamId, is_owned_by},
     invocation::record::InvocationSaid,
     limits,
+    memo::Memo,
     mutants::{self, Mutant},
     network::{
         ChannelName, Container, DirectId, Envelope, Pair, PeerName, WorkspaceRef, proof, read_members,
@@ -89,6 +90,8 @@ pub enum Content {
     Described(Box<AttachmentDescribed>),
     /// What became of an invocation of a bot of the author's node.
     Invocation(Box<InvocationSaid>),
+    /// A memo that was written by hand on the author's node.
+    Memo(Box<Memo>),
     /// None, for this reason.
     Void(Void),
 }
@@ -152,6 +155,7 @@ impl Content {
             Kind::TAKES_PART => read_takes_part(op, body, control),
             Kind::ATTACHMENT_DESCRIBED => read_described(op, body),
             Kind::INVOCATION => read_invocation(op, body, control),
+            Kind::MEMO => read_memo(op, body, control),
             _ => Err(Void::UnknownKind),
         }
     }
@@ -310,6 +314,21 @@ fn read_invocation(op: &Operation, body: &[u8], control: &ControlState) -> Resul
     is_home(op, said.check().ok_or(Void::Malformed)?)?;
     in_named_stream(op, &said.channel, control)?;
     Ok(Content::Invocation(Box::new(said)))
+}
+
+fn read_memo(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let memo: Memo = decode(body)?;
+    memo.check().map_err(|_| Void::Malformed)?;
+    if !is_owned_by(memo.ulid(), op.header().author) {
+        return Err(Void::Impostor);
+    }
+    // It is read by who can read what it rests on (W-93).
+    match memo.sources.is_empty() {
+        true if memo.channel.is_empty() => for_everybody(op, control)?,
+        true => return Err(Void::Misplaced),
+        false => in_named_stream(op, &memo.channel, control)?,
+    }
+    Ok(Content::Memo(Box::new(memo)))
 }
 
 fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Void> {

@@ -19,6 +19,7 @@ pub mod key;
 pub mod limits;
 pub mod log;
 pub mod markdown;
+pub mod memo;
 pub mod mutants;
 pub mod network;
 pub mod operation;

@@ -505,6 +505,29 @@ pub const ATTACHMENT_BYTES_MAX: u64 = 100 * 1024 * 1024;
 pub const FILENAME_CHARS_MAX: usize = 255;
 /// Bytes of a MIME type: RFC 6838 allows 127 for each half.
 pub const MIME_TYPE_BYTES_MAX: usize = 255;
+/// Characters of a memo's title: one line that lists show whole.
+pub const MEMO_TITLE_CHARS_MAX: usize = 200;
+/// Characters of a memo's abstract: one long paragraph. A memo points at its messages and does not copy them (W-88).
+pub const MEMO_ABSTRACT_CHARS_MAX: usize = 2000;
+/// Key points of a memo: more is no summary.
+pub const MEMO_KEY_POINTS_MAX: usize = 20;
+/// Characters of one key point: a sentence or two.
+pub const MEMO_KEY_POINT_CHARS_MAX: usize = 500;
+/// Tags of a memo.
+pub const MEMO_TAGS_MAX: usize = 20;
+/// Characters of a tag, as many as a slug may have.
+pub const MEMO_TAG_CHARS_MAX: usize = 64;
+/// Messages that a handwritten memo rests on. With all of them its operation stays below 60 KiB.
+pub const MEMO_SOURCES_MAX: usize = 100;
+/// Memos one search looks at, latest changed first: as for attachments, so that a search stays below a second.
+pub const MEMO_SEARCH_LOOKED_AT_MAX: usize = 20_000;
+/// Words of a query for memos that count; each costs a look into every memo.
+pub const MEMO_QUERY_WORDS_MAX: usize = 32;
+/// A memo is shown this long after its message even where a conversation never rests (W-89).
+pub const MEMO_STEADY_MS: u64 = 5 * 60 * 1000;
+/// Messages behind a memo's own that are looked at for the pause that ends the conversation; where they are more,
+/// the memo waits for [`MEMO_STEADY_MS`].
+pub const MEMO_PAUSE_LOOK: usize = 100;
 /// Bytes of what a bot or a stream says it is for.
 pub const DESCRIPTION_BYTES_MAX: usize = 4096;
 /// People and bots of a workspace. Each costs every node an entry of the control log and a card, 1 KB together.

@@ -70,6 +70,8 @@ impl Kind {
     pub const ATTACHMENT_DESCRIBED: Kind = Kind(111);
     /// An invocation of a bot has a new status.
     pub const INVOCATION: Kind = Kind(112);
+    /// A memo is written by hand.
+    pub const MEMO: Kind = Kind(113);
 
     /// Whether operations of this kind belong to the control log.
     pub fn is_control(self) -> bool {

@@ -189,6 +189,7 @@ impl Batch<'_> {
             Content::Described(described) => self.apply_described(control, op, &described, at),
             Content::TakesPart(principal, _) => self.apply_takes_part(control, op, principal, at),
             Content::Invocation(said) => self.apply_invocation(control, op, &said, at),
+            Content::Memo(memo) => self.apply_memo(control, op, &memo, at),
             Content::Void(void) => self.reject_void(control.space(), op, void),
         }
     }

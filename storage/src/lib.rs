@@ -53,6 +53,7 @@ mod invocations;
 mod keys;
 mod listing;
 mod local;
+mod memos;
 mod messages;
 mod migrate;
 mod newest;
@@ -88,14 +89,15 @@ pub use inbox::{HandedOver, ProgramFailure};
 pub use invocations::{Claiming, Completion, Granted, NewStep, NotCompleted, Reply};
 pub use keys::{KEYS_PER_PRINCIPAL_MAX, NewKey};
 pub use local::{NewSession, NotStarted};
+pub use memos::{NewMemo, NotWritten};
 pub use messages::SendOutcome;
 pub use people::Card;
 pub use posts::{NewPost, NotPosted};
 pub use read::{
     AgentRow, AttachmentRow, Author, BindingRow, BotRow, ChannelRow, EventRow, InvocationRow, KeyRow,
-    MemberRow, MessagePage, MessageRow, PartRow, PersonRow, PostRow, RoomRow, RuntimeRow,
-    STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, StepRow, StreamRow, SyncView, ThreadRow, UnknownCursor,
-    UploadRow, View, Window, WorkspaceRow,
+    MemberRow, MemoKind, MemoQuery, MemoReader, MemoRow, MemoStatus, MessagePage, MessageRow, PartRow,
+    PersonRow, PostRow, RoomRow, RuntimeRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, StepRow,
+    StreamRow, SyncView, ThreadRow, UnknownCursor, UploadRow, View, Window, WorkspaceRow,
 };
 pub use restore::{RestoreError, put_in_place, refuse_own};
 pub use runtimes::{LinkRow, NewLink, NotLinked, RuntimeSaid};

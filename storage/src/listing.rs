@@ -13,6 +13,7 @@ use muster_protocol::{
     post::{Post, root_of},
 };
 use redb::ReadableTable;
+use serde_json::Value;
 use ulid::Ulid;
 
 use crate::{
@@ -76,7 +77,11 @@ impl Batch<'_> {
             _ => "",
         };
         let channel = envelope.channel.as_str();
-        self.list(root, op, (channel, thread), at, sequence)
+        self.list(root, op, (channel, thread), at, sequence)?;
+        match envelope.body.get("text").and_then(Value::as_str) {
+            Some(text) if op.header().kind == Kind::ENVELOPE => self.learn_memos(op, at, text, &[]),
+            _ => Ok(()),
+        }
     }
 
     /// Lists a message under its root stream: in its thread first, and where the thread hangs from it, in the root.
@@ -100,6 +105,7 @@ impl Batch<'_> {
         let post = post_of(op);
         if let Some(post) = &post {
             self.index_post(op, post, &key)?;
+            self.learn_memos(op, at, &post.text, &post.metadata)?;
         }
         if !thread.is_empty() {
             self.review_parent_of(space, root, thread, Some(tables::id_in(&key)))?;
@@ -128,6 +134,7 @@ impl Batch<'_> {
         self.cancel_summoned(&key)?;
         record.sequence = 0;
         self.posts.insert(&key, rows::write(&record).as_slice())?;
+        self.review_memos(op.header().space, message_ulid(op))?;
         if let Some(post) = post_of(op) {
             let number = self.space_number(self.workspace_of(op.header().space))?;
             for (name, value) in &post.metadata {
@@ -148,6 +155,7 @@ impl Batch<'_> {
         let key = self.post_key(op)?;
         let Some(record) = self.post(&key)?.filter(|record| record.sequence == 0) else { return Ok(()) };
         self.posts.remove(&key)?;
+        self.forget_memos(op.header().space, message_ulid(op))?;
         if let Some(post) = post_of(op).filter(|post| !post.client_id.is_empty()) {
             let client = tables::client_key(named_stream(op, &post), &post.client_id);
             if self.client_ids.get(&client)?.is_some_and(|holder| *holder.value() == key) {

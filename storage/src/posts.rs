@@ -263,6 +263,7 @@ impl Batch<'_> {
             let stream = if post.thread.is_empty() { root } else { StreamId::thread(root, &thread) };
             let record = PostRecord { at, root, stream, thread: thread.clone(), sequence: 0 };
             self.posts.insert(&key, rows::write(&record).as_slice())?;
+            self.learn_memos(op, at, &post.text, &post.metadata)?;
             return self.review_parent(control.space(), root, &thread);
         }
         match content::envelope_of(op, control) {
@@ -299,6 +300,7 @@ impl Batch<'_> {
         let id = Ulid::from_bytes(edited.target.0);
         self.say_about(Subject::Text(number, id), op, at)?;
         self.bind_attachments(op, id, &edited.attachments, at)?;
+        self.learn_edited_memo(op, edited, at)?;
         self.show_change(control.space(), id)
     }
 
@@ -350,6 +352,7 @@ impl Batch<'_> {
                 let id = Ulid::from_bytes(edited.target.0);
                 self.unsay_about(Subject::Text(number, id), op)?;
                 self.unbind_attachments(op, &edited.attachments)?;
+                self.forget_edited_memo(op, id)?;
                 self.show_change(control.space(), id)
             }
             Kind::POST_DELETED => {
@@ -366,6 +369,7 @@ impl Batch<'_> {
             Kind::ATTACHMENT_DESCRIBED => self.void_described(op),
             Kind::TAKES_PART => self.void_takes_part(control, op),
             Kind::INVOCATION => self.void_invocation(control, op),
+            Kind::MEMO => self.void_memo(op),
             _ => Ok(()),
         }
     }

@@ -324,6 +324,27 @@ pub(crate) struct PostRecord {
     pub(crate) sequence: u64,
 }
 
+/// A memo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub(crate) struct MemoRecord {
+    /// The operation that gives its text: a message, an edit of one, or a memo written by hand.
+    pub(crate) at: At,
+    /// The message it was extracted from as a ULID; empty for one written by hand.
+    pub(crate) source: Bytes,
+    /// When that operation was written.
+    pub(crate) hlc: Hlc,
+    /// From one on.
+    pub(crate) version: u64,
+    /// The memo it takes the place of as a ULID; empty for none.
+    pub(crate) parent: Bytes,
+    /// See [`muster_protocol::memo::MemoText`].
+    pub(crate) knowledge: String,
+    pub(crate) title: String,
+    pub(crate) summary: String,
+    pub(crate) key_points: Vec<String>,
+    pub(crate) tags: Vec<String>,
+}
+
 /// A key of the Workspace door.
 #[derive(Debug, Clone, Serialize_tuple, Deserialize_tuple)]
 pub(crate) struct KeyRecord {

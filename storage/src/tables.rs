@@ -44,6 +44,9 @@
 //! | `uploads_open` | id | nothing: files that no message links to yet, are not read, or about which something is to be said |
 //! | `bindings` | space number, attachment, rank | where the operation is that links to an attachment, and the message |
 //! | `blob_uses` | SHA-256, space number, attachment | nothing: attachments with these bytes |
+//! | `memos` | space number, id | a memo |
+//! | `memo_versions` | message; rank | the memo that each of its texts makes, in the order in which they were given |
+//! | `memo_order` | space number, newest change first, id | nothing: memos that are found |
 //! | `keys` | id | a key of the Workspace door |
 //! | `key_lookup` | the key's first letters, id | nothing |
 //! | `runtimes` | space number, bot, instance | a runtime of a bot of this node |
@@ -62,6 +65,7 @@
 use std::ops::RangeInclusive;
 
 use muster_protocol::{
+    clock::Hlc,
     identity::NodeId,
     ids::{StreamId, hash},
     operation::Header,
@@ -113,6 +117,9 @@ pub(crate) const UPLOADS: TableDefinition<&[u8; 16], Bytes> = TableDefinition::n
 pub(crate) const UPLOADS_OPEN: TableDefinition<&[u8; 16], ()> = TableDefinition::new("uploads_open");
 pub(crate) const BINDINGS: TableDefinition<&[u8; 76], Bytes> = TableDefinition::new("bindings");
 pub(crate) const BLOB_USES: TableDefinition<&[u8; 52], ()> = TableDefinition::new("blob_uses");
+pub(crate) const MEMOS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("memos");
+pub(crate) const MEMO_VERSIONS: TableDefinition<&[u8; 72], &[u8; 16]> = TableDefinition::new("memo_versions");
+pub(crate) const MEMO_ORDER: TableDefinition<&[u8; 28], ()> = TableDefinition::new("memo_order");
 pub(crate) const KEYS: TableDefinition<&[u8; 16], Bytes> = TableDefinition::new("keys");
 pub(crate) const KEY_LOOKUP: TableDefinition<&[u8; 24], ()> = TableDefinition::new("key_lookup");
 pub(crate) const RUNTIMES: TableDefinition<&[u8; 36], Bytes> = TableDefinition::new("runtimes");
@@ -168,6 +175,9 @@ macro_rules! all_tables {
             $do($($argument,)* $crate::tables::UPLOADS_OPEN)?,
             $do($($argument,)* $crate::tables::BINDINGS)?,
             $do($($argument,)* $crate::tables::BLOB_USES)?,
+            $do($($argument,)* $crate::tables::MEMOS)?,
+            $do($($argument,)* $crate::tables::MEMO_VERSIONS)?,
+            $do($($argument,)* $crate::tables::MEMO_ORDER)?,
             $do($($argument,)* $crate::tables::KEYS)?,
             $do($($argument,)* $crate::tables::KEY_LOOKUP)?,
             $do($($argument,)* $crate::tables::RUNTIMES)?,
@@ -372,6 +382,8 @@ pub(crate) enum Subject {
     Described(u32, Ulid),
     /// What became of an invocation of a workspace.
     Invocation(u32, Ulid),
+    /// The memos that a message of a workspace makes, or one that was written by hand.
+    Memo(u32, Ulid),
 }
 
 impl Subject {
@@ -389,6 +401,7 @@ impl Subject {
             Self::Gone(number, id) => of_space(number, id, "gone"),
             Self::Described(number, id) => of_space(number, id, "described"),
             Self::Invocation(number, id) => of_space(number, id, "invocation"),
+            Self::Memo(number, id) => of_space(number, id, "memo"),
         }
     }
 }
@@ -475,6 +488,15 @@ pub(crate) fn metadata_key(space: u32, pair: (&str, &str), rank: &Rank) -> [u8; 
     let newest_first = rank.map(|byte| !byte);
     // No key has a NUL in it, so no pair reads as another.
     key!(76: space.to_be_bytes(), short(b"metadata", &format!("{}\0{}", pair.0, pair.1)), newest_first)
+}
+
+pub(crate) fn memo_order_key(space: u32, changed: Hlc, id: Ulid) -> [u8; 28] {
+    key!(28: space.to_be_bytes(), (u64::MAX - changed.0).to_be_bytes(), id.to_bytes())
+}
+
+/// The memo that an entry of that order is for.
+pub(crate) fn ordered_memo(entry: &[u8; 28]) -> Ulid {
+    Ulid::from_bytes(ordered_stream(entry).0)
 }
 
 pub(crate) fn key_lookup_key(letters: [u8; 8], id: Ulid) -> [u8; 24] {

@@ -6,6 +6,7 @@
 mod attachments;
 mod invocations;
 mod membership;
+mod memos;
 mod passing;
 mod peers;
 mod people;

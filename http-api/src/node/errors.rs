@@ -9,12 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_actors::{
-    BackupError, CreateWorkspaceError, InviteError, JoinError, KeyError, MoveHomeError, PrincipalError,
-    RegisterAgentError, RemoveMemberError, SetRoleError, SettleError, StartSessionError, StopSessionError,
-    StreamError, Unavailable,
+    BackupError, CreateWorkspaceError, InviteError, JoinError, KeyError, MemoError, MoveHomeError,
+    PrincipalError, RegisterAgentError, RemoveMemberError, SetRoleError, SettleError, StartSessionError,
+    StopSessionError, StreamError, Unavailable,
 };
 use muster_protocol::ticket::JoinRefusal;
-use muster_storage::StoreError;
+use muster_storage::{NotWritten, StoreError};
 use serde::Serialize;
 use utoipa::{
     IntoResponses, ToSchema,
@@ -462,6 +462,19 @@ impl From<StreamError> for Problem {
             E::Invalid(_) | E::TooFarApart => INVALID.with(error),
             E::Exists => EXISTS.with(error),
             E::NotAllowed => NOT_ALLOWED.with(error),
+        }
+    }
+}
+
+impl From<MemoError> for Problem {
+    fn from(error: MemoError) -> Self {
+        use MemoError as E;
+        match error {
+            E::Unavailable(error) => error.into(),
+            E::UnknownWorkspace => UNKNOWN_WORKSPACE.with(error),
+            E::Refused(NotWritten::UnknownMessage) => UNKNOWN_MESSAGE.with(error),
+            E::Refused(NotWritten::Bad(_) | NotWritten::SourcesApart) => INVALID.with(error),
+            E::Refused(NotWritten::NotAllowed) => NOT_ALLOWED.with(error),
         }
     }
 }

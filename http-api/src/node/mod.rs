@@ -13,6 +13,7 @@ mod invites;
 mod join;
 mod keys;
 mod members;
+mod memos;
 mod metrics;
 mod peers;
 mod people;
@@ -116,4 +117,5 @@ fn closed() -> OpenApiRouter<Doors> {
         .routes(routes!(streams::unarchive))
         .routes(routes!(streams::add_member))
         .routes(routes!(streams::remove_member))
+        .routes(routes!(memos::write))
 }

@@ -16,6 +16,14 @@ pub(super) fn message(text: &str) -> Option<Ulid> {
     prefixed(text, "msg_")
 }
 
+pub(super) fn memo(text: &str) -> Option<Ulid> {
+    prefixed(text, "memo_")
+}
+
+pub(super) fn memo_text(id: Ulid) -> String {
+    format!("memo_{id}")
+}
+
 pub(super) fn message_text(id: Ulid) -> String {
     format!("msg_{id}")
 }

@@ -12,6 +12,7 @@ mod fields;
 mod ids;
 mod invocations;
 mod me;
+mod memos;
 mod message;
 mod messages;
 mod moment;
@@ -93,6 +94,8 @@ fn operations() -> OpenApiRouter<Doors> {
         .routes(routes!(messages::list, messages::send))
         .routes(routes!(messages::find_by_metadata))
         .routes(routes!(search::messages))
+        .routes(routes!(memos::search))
+        .routes(routes!(memos::read))
         .routes(routes!(messages::update, messages::delete))
         .routes(routes!(users::list))
         .routes(routes!(runtimes::presence))

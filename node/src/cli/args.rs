@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{output::Output, span};
 
+mod memos;
 mod people;
 
+pub(super) use memos::MemoCommand;
 pub(super) use people::{BotCommand, KeyCommand, StreamArg, StreamCommand, UserCommand};
 
 /// A node on which people and agents work together, and that meets other nodes directly.
@@ -96,6 +98,9 @@ pub(super) enum Ask {
     /// Streams of the Workspace door: open and archive them, and who takes part.
     #[command(subcommand)]
     Stream(StreamCommand),
+    /// Memos: what is worth keeping of what was said.
+    #[command(subcommand)]
+    Memo(MemoCommand),
     /// Make agents known by name.
     Agent(AgentArgs),
     /// Start, stop and list sessions of agents in channels.

@@ -18,6 +18,7 @@ mod client;
 mod conversations;
 mod error;
 mod explain;
+mod memos;
 mod node;
 mod openapi;
 mod output;
@@ -167,6 +168,7 @@ async fn ask(place: &Place, command: Ask, output: Output) -> Result<(), CliError
         Ask::Bot(command) => people::bot(&node, command, output).await,
         Ask::Key(command) => people::key(&node, command, output).await,
         Ask::Stream(command) => people::stream(&node, command, output).await,
+        Ask::Memo(command) => memos::memo(&node, command, output).await,
         Ask::Agent(args) => agents::agent(&node, args, output).await,
         Ask::Session(args) => agents::session(&node, args, output).await,
         Ask::Send(args) => talk::send(&node, args, output).await,

@@ -8,6 +8,7 @@ use crate::{
     identity::{Identity, NodeId},
     ids::{OpId, owned_ulid},
     invocation::{InvocationId, Trigger, machine::Status},
+    memo::Memo,
     operation::{Draft, Place},
     principal::{MENTIONABLE, Slug},
 };
@@ -220,4 +221,42 @@ fn what_became_of_an_invocation_is_said_by_the_home_of_the_bot_where_the_source_
     assert_eq!(read(ADA, StreamId([5; 16]), &said), Content::Void(Void::Misplaced));
     let other = InvocationSaid { source: OpId([6; 32]), ..said };
     assert_eq!(read(ADA, builders(&control), &other), Content::Void(Void::Malformed));
+}
+
+#[test]
+fn a_memo_stands_where_its_sources_do_and_its_id_names_its_author_w93() {
+    let control = control();
+    let memo = |channel: &str, sources: usize| Memo {
+        id: Bytes16(owned_ulid(1_800_000_000_000, node(ADA), [3; 5]).to_bytes()),
+        channel: channel.into(),
+        knowledge: "decision".into(),
+        title: "Use redb".into(),
+        summary: "One file.".into(),
+        key_points: Vec::new(),
+        tags: Vec::new(),
+        sources: vec![Bytes16([7; 16]); sources],
+    };
+    let read = |author, control: &ControlState, stream, memo: &Memo| {
+        Content::read(&op(author, control, Kind::MEMO, stream, cbor::encode(memo)), control)
+    };
+    let private = ControlState::pair(&control, node(ADA), node(EVE));
+    let (channel, alone) = (memo("builders", 1), memo("", 0));
+    assert!(matches!(read(ADA, &control, builders(&control), &channel), Content::Memo(_)));
+    assert!(matches!(read(ADA, &control, StreamId::SPACE, &alone), Content::Memo(_)));
+    assert!(matches!(read(ADA, &private, StreamId([5; 16]), &memo("", 1)), Content::Memo(_)));
+
+    for (control, stream, misplaced) in [
+        (&control, StreamId::SPACE, &channel),
+        (&control, builders(&control), &alone),
+        (&control, builders(&control), &memo("builders", 0)),
+        (&control, builders(&control), &memo("", 1)),
+        (&private, StreamId::SPACE, &alone),
+        (&private, StreamId([5; 16]), &alone),
+        (&private, builders(&control), &channel),
+    ] {
+        assert_eq!(read(ADA, control, stream, misplaced), Content::Void(Void::Misplaced), "{misplaced:?}");
+    }
+    assert_eq!(read(EVE, &control, builders(&control), &channel), Content::Void(Void::Impostor));
+    let malformed = Memo { title: String::new(), ..alone };
+    assert_eq!(read(ADA, &control, StreamId::SPACE, &malformed), Content::Void(Void::Malformed));
 }

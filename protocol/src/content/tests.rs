@@ -332,7 +332,7 @@ proptest::proptest! {
     #[test]
     fn no_bytes_are_read_as_anything_where_they_mean_nothing(
         body in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..200),
-        kind in 100..110u16,
+        kind in 100..114u16,
     ) {
         for control in [workspace_state(), pair(ADA, BOB), pair(ADA, ADA)] {
             let op = op(ADA, &control, Kind(kind), builders(&control), body.clone());

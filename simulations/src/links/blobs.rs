@@ -15,10 +15,13 @@ use muster_storage::BlobId;
 
 use super::{SimNetwork, rest};
 
-/// Where each process's bytes come from, and which life of it that is.
+/// A process by the number of its life, and where its bytes come from.
+type Source = (u64, Arc<dyn BlobSource>);
+
+/// Where each process's bytes come from.
 #[derive(Default)]
 pub(super) struct Sources {
-    by_node: Mutex<BTreeMap<NodeId, (u64, Arc<dyn BlobSource>)>>,
+    by_node: Mutex<BTreeMap<NodeId, Source>>,
 }
 
 impl Sources {
@@ -26,7 +29,7 @@ impl Sources {
         self.by_node.lock().unwrap_or_else(PoisonError::into_inner).insert(node, (boot, source));
     }
 
-    fn get(&self, node: NodeId) -> Option<(u64, Arc<dyn BlobSource>)> {
+    fn get(&self, node: NodeId) -> Option<Source> {
         self.by_node.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 }

@@ -207,7 +207,11 @@ impl View {
         Ok((touched, last))
     }
 
-    fn post_record(&self, workspace: &WorkspaceRow, id: Ulid) -> Result<Option<PostRecord>, StoreError> {
+    pub(super) fn post_record(
+        &self,
+        workspace: &WorkspaceRow,
+        id: Ulid,
+    ) -> Result<Option<PostRecord>, StoreError> {
         let key = tables::id_key(self.number(workspace.space)?, id.to_bytes());
         self.txn.open_table(tables::POSTS)?.get(&key)?.map(|row| rows::read(row.value())).transpose()
     }
