@@ -139,3 +139,71 @@ async fn without_the_home_nobody_new_is_named_and_everybody_talks_on() {
     until(201, async || member.post(&team.node_path("users"), &eve).await.status).await;
     until(true, async || slugs(&team, &home, &ada).await.contains(&"eve".to_owned())).await;
 }
+
+/// A person on one node summons a bot of another, whose node crashes while a runtime has the work, and whose first
+/// runtime is too late; the person's node sleeps meanwhile.
+#[tokio::test]
+async fn a_bot_of_another_node_answers_once_whatever_crashes_in_between_w136_w137_w142_w150() {
+    let Pair { home, member, team, ada, .. } = Pair::new().await;
+    let helper = team.bot(&member, "Helper", None).await;
+    until(true, async || home.get(&team.node_path("bots")).await.text.contains(&helper.id)).await;
+    let channel = team.channel(&home, "builders", &[&ada, &helper]).await;
+    let root = team.say(&home, &ada, &channel, "A question").await;
+    let thread = team.thread(&home, root["id"].as_str().unwrap()).await;
+    team.say(&home, &ada, &thread, "@helper what is it?").await;
+    let claim = |node: &Node, instance: &str| {
+        let body = json!({ "runtimeKind": "custom", "instanceId": instance, "supportedCapabilities": ["mentionable"],
+                           "claimTtlSeconds": 15 });
+        let request = node.bare(reqwest::Method::POST, &team.at("bot-invocations/claim"));
+        let request = request.bearer_auth(&helper.key).json(&body);
+        let path = team.at("bot-invocations/claim");
+        async move { doors::answer(&path, request).await.with(200)["data"].take() }
+    };
+    let mut work = Value::Null;
+    until(true, async || {
+        work = claim(&member, "first").await;
+        !work.is_null()
+    })
+    .await;
+    assert_eq!(
+        (&work["promptMarkdown"], &work["responseStreamId"]),
+        (&json!("@helper what is it?"), &json!(thread))
+    );
+    let asleep = home.kill().await;
+    let id = work["id"].as_str().unwrap().to_owned();
+    let mine = json!({ "instanceId": "first", "claimToken": work["claimToken"] });
+    let step = doors::but(mine.clone(), json!({ "stepType": "thinking", "content": "Hm" }));
+    team.post(&member, &helper, &format!("bot-invocations/{id}/steps"), &step).await.with(200);
+    // The node crashes; the claim stands, and nobody else gets the work before it lapses.
+    let member = Node::start_in(member.kill().await, &[]).await;
+    let renewal = doors::but(mine.clone(), json!({ "claimTtlSeconds": 15 }));
+    team.post(&member, &helper, &format!("bot-invocations/{id}/renew"), &renewal).await.with(200);
+    assert_eq!(claim(&member, "second").await, Value::Null);
+    let mut taken = Value::Null;
+    until(true, async || {
+        taken = claim(&member, "second").await;
+        !taken.is_null()
+    })
+    .await;
+    assert_eq!(taken["id"], work["id"]);
+    let late = doors::but(mine, json!({ "finalMessageMarkdown": "too late" }));
+    team.post(&member, &helper, &format!("bot-invocations/{id}/complete"), &late)
+        .await
+        .refuses(404, "NOT_FOUND");
+    let done = json!({ "instanceId": "second", "claimToken": taken["claimToken"], "finalMessageMarkdown": "It is that." });
+    for _ in 0..2 {
+        team.post(&member, &helper, &format!("bot-invocations/{id}/complete"), &done).await.with(200);
+    }
+    let home = Node::start_in(asleep, &[]).await;
+    let texts = vec!["@helper what is it?".to_owned(), "It is that.".into()];
+    until(texts.clone(), async || team.texts(&home, &ada, &thread).await).await;
+    let ulid = root["id"].as_str().unwrap().strip_prefix("msg_").unwrap().to_lowercase();
+    let other_door = format!(
+        "/api/workspaces/{}/network/channels/builders/threads/thread_{ulid}/messages",
+        team.workspace
+    );
+    let shown = home.get(&other_door).await.with(200);
+    let texts: Vec<_> =
+        shown["messages"].as_array().unwrap().iter().map(|message| &message["body"]["text"]).collect();
+    assert_eq!(texts, ["A question", "@helper what is it?", "It is that."]);
+}
