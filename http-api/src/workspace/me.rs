@@ -23,7 +23,8 @@ use crate::{Doors, input::InPath};
 #[serde(untagged)]
 pub(super) enum Principal {
     User(UserPrincipal),
-    Bot(BotPrincipal),
+    Shared(SharedBotPrincipal),
+    Personal(PersonalBotPrincipal),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -42,15 +43,26 @@ enum UserKind {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct BotPrincipal {
+pub(super) struct SharedBotPrincipal {
     kind: BotKind,
     workspace_id: String,
     bot_id: String,
-    bot_type: BotType,
+    bot_type: SharedType,
     traits: Vec<String>,
-    /// Null for a shared bot.
+    /// It belongs to nobody.
     #[schema(required)]
     owner_user_id: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PersonalBotPrincipal {
+    kind: BotKind,
+    workspace_id: String,
+    bot_id: String,
+    bot_type: PersonalType,
+    traits: Vec<String>,
+    owner_user_id: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -61,9 +73,8 @@ enum BotKind {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum BotType {
+enum SharedType {
     Shared,
-    Personal,
 }
 
 /// Tell the caller who its key speaks for
@@ -86,16 +97,26 @@ pub(super) async fn read(
                 user_id: person.id.to_string(),
             }),
             Actor::Bot(bot) => {
-                let owner_user_id = bot.owner().map(|owner| owner.to_string());
-                let bot_type = if owner_user_id.is_some() { BotType::Personal } else { BotType::Shared };
-                Principal::Bot(BotPrincipal {
-                    kind: BotKind::Bot,
-                    workspace_id,
-                    bot_id: bot.id.to_string(),
-                    bot_type,
-                    traits: bot.card.traits,
-                    owner_user_id,
-                })
+                let (kind, bot_id, owner) = (BotKind::Bot, bot.id.to_string(), bot.owner());
+                let traits = bot.card.traits;
+                match owner {
+                    Some(owner) => Principal::Personal(PersonalBotPrincipal {
+                        kind,
+                        workspace_id,
+                        bot_id,
+                        bot_type: PersonalType::Personal,
+                        traits,
+                        owner_user_id: owner.to_string(),
+                    }),
+                    None => Principal::Shared(SharedBotPrincipal {
+                        kind,
+                        workspace_id,
+                        bot_id,
+                        bot_type: SharedType::Shared,
+                        traits,
+                        owner_user_id: None,
+                    }),
+                }
             }
         },
     }))
