@@ -169,13 +169,16 @@ async fn a_bot_of_another_node_answers_once_whatever_crashes_in_between_w136_w13
         (&work["promptMarkdown"], &work["responseStreamId"]),
         (&json!("@helper what is it?"), &json!(thread))
     );
-    let asleep = home.kill().await;
     let id = work["id"].as_str().unwrap().to_owned();
     let mine = json!({ "instanceId": "first", "claimToken": work["claimToken"] });
     let step = doors::but(mine.clone(), json!({ "stepType": "thinking", "content": "Hm" }));
     team.post(&member, &helper, &format!("bot-invocations/{id}/steps"), &step).await.with(200);
     // The node crashes; the claim stands, and nobody else gets the work before it lapses.
     let member = Node::start_in(member.kill().await, &[]).await;
+    // It listens elsewhere now, which the other node has to hear before it falls asleep.
+    let is_linked = async || home.get("/node/v1/peers").await.with(200)["peers"] != json!([]);
+    until(true, is_linked).await;
+    let asleep = home.kill().await;
     let renewal = doors::but(mine.clone(), json!({ "claimTtlSeconds": 15 }));
     team.post(&member, &helper, &format!("bot-invocations/{id}/renew"), &renewal).await.with(200);
     assert_eq!(claim(&member, "second").await, Value::Null);
