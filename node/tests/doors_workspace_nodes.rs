@@ -176,8 +176,8 @@ async fn a_bot_of_another_node_answers_once_whatever_crashes_in_between_w136_w13
     // The node crashes; the claim stands, and nobody else gets the work before it lapses.
     let member = Node::start_in(member.kill().await, &[]).await;
     // It listens elsewhere now, which the other node has to hear before it falls asleep.
-    let is_linked = async || home.get("/node/v1/peers").await.with(200)["peers"] != json!([]);
-    until(true, is_linked).await;
+    team.say(&member, &helper, &channel, "I was away").await;
+    until(true, async || team.texts(&home, &ada, &channel).await.contains(&"I was away".to_owned())).await;
     let asleep = home.kill().await;
     let renewal = doors::but(mine.clone(), json!({ "claimTtlSeconds": 15 }));
     team.post(&member, &helper, &format!("bot-invocations/{id}/renew"), &renewal).await.with(200);
