@@ -245,7 +245,7 @@ impl Drop for Place {
             eprintln!("---- the log of {}\n{}", self.name, self.logged());
         } else {
             let logged = self.logged();
-            assert!(!logged.contains("panicked"), "{} panicked:\n{logged}", self.name);
+            assert!(!logged.contains("panicked at"), "{} panicked:\n{logged}", self.name);
         }
     }
 }
