@@ -1,8 +1,8 @@
 //! The Workspace door: streams, messages, people, and what bots do. Contract `contracts/workspace.yaml`, behaviour
 //! `semantics/workspace.md` (rules W-…).
 //!
-//! Every handler begins with [`auth::Bearer::enter`], which judges the key in the order of W-18, then reads its
-//! fields ([`fields::Fields`], all faults at once), then asks the store or the node.
+//! Every handler begins with `auth::Bearer::enter`, which judges the key in the order of W-18, then reads its
+//! fields (`fields::Fields`, all faults at once), then asks the store or the node.
 
 mod attachments;
 mod auth;
