@@ -124,7 +124,8 @@ impl Batch<'_> {
         let (op, at) = self.append_own(&control, draft)?;
         match Content::read(&op, &control) {
             Content::Post(post) => self.apply_post(&control, &op, &post, at)?,
-            _ => return Err(StoreError::Damaged("what this node says is not what it may say")),
+            // Void: it keeps its place in the log and has no effect, here as everywhere.
+            _ => return Ok(Err(NotPosted::NotAllowed)),
         }
         Ok(Ok(id))
     }
