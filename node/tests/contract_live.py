@@ -351,7 +351,7 @@ decided = ask("sendMessage", path=sit, json_body={"content": "Decision: sit down
 decided = decided["data"]["id"]
 by_hand = {"title": "Chairs", "abstract": "There are enough.", "knowledge_type": "learning", "tags": ["office"],
            "source_message_ids": [decided]}
-memo = node.call("writeMemo", path=at, json_body=by_hand, expect=201)["id"]
+node.call("writeMemo", path=at, json_body=by_hand, expect=201)
 node.call("writeMemo", path=at, json_body={"title": "Alone", "abstract": "x", "knowledge_type": "context"}, expect=201)
 node.call("writeMemo", path=at, json_body={**by_hand, "title": ""}, expect=400)
 node.call("writeMemo", path=at, json_body={**by_hand, "source_message_ids": ["msg_x"]}, expect=404)
