@@ -45,9 +45,11 @@ async fn they_meet_and_talk(transport: &str) {
         (joined.status == 200).then_some(())
     })
     .await;
-    until_within(SLOW, "both are connected", || async {
+    // Joining answers before the log of members has come whole when the wire is as slow as this.
+    until_within(SLOW, "both are connected, and bob knows that he is a member", || async {
         let both = ada.node.api.is_online(&workspace, &bob.node.peer_id).await
-            && bob.node.api.is_online(&workspace, &ada.node.peer_id).await;
+            && bob.node.api.is_online(&workspace, &ada.node.peer_id).await
+            && bob.node.api.is_member(&workspace, &bob.node.peer_id).await;
         both.then_some(())
     })
     .await;

@@ -285,7 +285,8 @@ impl Node {
         .await
     }
 
-    /// Joins the workspace a ticket opens. Returns when this node knows that it is a member.
+    /// Joins the workspace a ticket opens. Returns when this node knows that it is a member, or after some
+    /// seconds while the log of members is still on its way.
     pub async fn join(&self, ticket: &str) -> Result<WorkspaceRow, JoinError> {
         let signed: SignedTicket = ticket.parse()?;
         let node = self.clone();
