@@ -114,9 +114,56 @@ async fn a_private_stream_is_on_the_nodes_of_its_members_and_nowhere_else() {
     team.get(&third, &eve, &format!("streams/{dm}")).await.refuses(403, "FORBIDDEN");
     let store = std::fs::read(third.home.path().join("node/store.redb")).unwrap();
     assert!(!store.windows(10).any(|part| part == b"between us"), "it never came to the third node");
-    let three = json!({ "type": "channel", "slug": "plans", "visibility": "private",
-                        "member_ids": [ada.id, bob.id, eve.id] });
-    home.post(&team.node_path("streams"), &three).await.refuses(400, "invalid_request");
+    let three = [ada, bob, &eve].map(|who| who.id.as_str());
+    home.post(&team.node_path("streams"), &json!({ "type": "dm", "member_ids": three }))
+        .await
+        .refuses(400, "invalid_request");
+    let path = team.node_path(&format!("streams/{dm}/members"));
+    home.post(&path, &json!({ "member_id": eve.id })).await.refuses(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_private_channel_spans_as_many_nodes_as_its_members_have_and_changes_with_them() {
+    let Pair { home, member, team, ada, bob } = &Pair::new().await;
+    let third = &Node::start().await;
+    let invite = home.post(&team.node_path("invites"), &json!({})).await.with(201);
+    third.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
+    let eve = &team.person(third, "Eve").await;
+    let all = || vec!["ada".to_owned(), "bob".into(), "eve".into()];
+    for (node, who) in [(home, ada), (member, bob), (third, eve)] {
+        until(all(), async || slugs(team, node, who).await).await;
+    }
+    let texts = async |node: &Node, who: &Keyed, stream: &str| match team
+        .get(node, who, &format!("streams/{stream}/messages"))
+        .await
+    {
+        got if got.status == 200 => ids(&got.json["data"], "content"),
+        _ => Vec::new(),
+    };
+    let plans = json!({ "type": "channel", "slug": "plans", "visibility": "private",
+                        "member_ids": [bob.id, ada.id] });
+    let plans = &team.stream(member, plans).await;
+    team.say(member, bob, plans, "for the two of us").await;
+    until(vec!["for the two of us".to_owned()], async || texts(home, ada, plans).await).await;
+    team.get(third, eve, &format!("streams/{plans}")).await.refuses(403, "FORBIDDEN");
+    let store = std::fs::read(third.home.path().join("node/store.redb")).unwrap();
+    assert!(!store.windows(17).any(|part| part == b"for the two of us"), "it did not come to the third node");
+    // Let in from a node that is not the one where the channel was opened.
+    let members = team.node_path(&format!("streams/{plans}/members"));
+    home.post(&members, &json!({ "member_id": eve.id })).await.with(204);
+    until(vec!["for the two of us".to_owned()], async || texts(third, eve, plans).await).await;
+    team.say(third, eve, plans, "and for me").await;
+    let said = || vec!["for the two of us".to_owned(), "and for me".into()];
+    for (node, who) in [(home, ada), (member, bob)] {
+        until(said(), async || texts(node, who, plans).await).await;
+    }
+    // And out again: the node is told, and gets nothing more.
+    home.delete(&format!("{members}/{}", eve.id)).await.with(204);
+    until(403, async || team.get(third, eve, &format!("streams/{plans}")).await.status).await;
+    team.say(home, ada, plans, "without eve again").await;
+    until(3, async || texts(member, bob, plans).await.len()).await;
+    let store = std::fs::read(third.home.path().join("node/store.redb")).unwrap();
+    assert!(!store.windows(17).any(|part| part == b"without eve again"), "it did not come to the third node");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_tuple::{Deserialize_tuple, Serialize_tuple};
 use crate::{
     attachment::AttachmentDescribed,
     cbor,
-    control::{ControlState, Role},
+    control::{ControlState, GroupShared, Role},
     ids::{StreamId, is_owned_by},
     invocation::record::InvocationSaid,
     limits,
@@ -92,6 +92,8 @@ pub enum Content {
     Invocation(Box<InvocationSaid>),
     /// A memo that was written by hand on the author's node.
     Memo(Box<Memo>),
+    /// The other node of the pair holds the group that the operation begins, or no longer does.
+    Group(Box<Operation>, bool),
     /// None, for this reason.
     Void(Void),
 }
@@ -127,7 +129,7 @@ pub enum Void {
 }
 
 impl Content {
-    /// Reads an operation that stands in the space of `control`: a workspace's own, or a pair space.
+    /// Reads an operation that stands in the space of `control`: a workspace's own, a pair or a group space.
     pub fn read(op: &Operation, control: &ControlState) -> Self {
         match Self::try_read(op, control) {
             Ok(content) => content,
@@ -156,6 +158,7 @@ impl Content {
             Kind::ATTACHMENT_DESCRIBED => read_described(op, body),
             Kind::INVOCATION => read_invocation(op, body, control),
             Kind::MEMO => read_memo(op, body, control),
+            Kind::GROUP_SHARED => read_group(op, body, control),
             _ => Err(Void::UnknownKind),
         }
     }
@@ -167,7 +170,7 @@ fn read_channel(op: &Operation, body: &[u8], control: &ControlState) -> Result<C
     if opened.purpose.trim().is_empty() || opened.purpose.len() > PURPOSE_BYTES_MAX {
         return Err(Void::Malformed);
     }
-    if control.pair_nodes().is_some() {
+    if control.is_private() {
         return Err(Void::Misplaced); // a channel is for everybody
     }
     in_stream(op, channel_stream(op, &name))?;
@@ -216,6 +219,9 @@ fn read_envelope(op: &Operation, body: &[u8], control: &ControlState) -> Result<
             None => channel_stream(op, &envelope.channel),
         }
     } else {
+        if control.is_private() {
+            return Err(Void::Misplaced); // in a group people and bots speak
+        }
         if !session::may_speak_as(op.header().author, &envelope.from) && !mutants::is(Mutant::OpenName) {
             return Err(Void::Impostor);
         }
@@ -281,9 +287,13 @@ fn read_stream(op: &Operation, body: &[u8], control: &ControlState) -> Result<Co
     in_named_stream(op, &changed.channel, control)?;
     if let StreamPart::Opened { kind, .. } = &changed.part {
         let is_thread = !changed.thread.is_empty();
-        // Public channels are opened by their name alone.
-        let fits = if is_thread { *kind == StreamKind::Thread } else { changed.channel.is_empty() };
-        if !fits || (*kind == StreamKind::Thread) != is_thread {
+        let fits = match kind {
+            StreamKind::Thread => is_thread,
+            StreamKind::Dm | StreamKind::System => control.pair_nodes().is_some() && !is_thread,
+            // Public channels are opened by their name alone.
+            StreamKind::Channel | StreamKind::Scratchpad => control.group_stream().is_some() && !is_thread,
+        };
+        if !fits {
             return Err(Void::Malformed);
         }
     }
@@ -331,6 +341,22 @@ fn read_memo(op: &Operation, body: &[u8], control: &ControlState) -> Result<Cont
     Ok(Content::Memo(Box::new(memo)))
 }
 
+/// Of a group that the author is home to, for the other node of the pair.
+fn read_group(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let shared: GroupShared = decode(body)?;
+    let begun = Operation::decode(&shared.begun.0).map_err(|_| Void::Malformed)?;
+    let group = ControlState::group(control.genesis(), &begun).map_err(|_| Void::Malformed)?;
+    begun.verify().map_err(|_| Void::Malformed)?;
+    if group.home() != op.header().author {
+        return Err(Void::Impostor);
+    }
+    if control.pair_partner(op.header().author).is_none() {
+        return Err(Void::Misplaced);
+    }
+    in_stream(op, StreamId::SPACE)?;
+    Ok(Content::Group(Box::new(begun), shared.held))
+}
+
 fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Void> {
     cbor::decode(body, limits::BODY_BYTES_MAX).map_err(|_| Void::Malformed)
 }
@@ -351,22 +377,26 @@ fn speaks(op: &Operation, from: &str, control: &ControlState) -> Result<(), Void
     let peer = PeerName::parse(from).map_err(|_| Void::Malformed)?;
     let (principal, slug) = Principal::of_peer(&peer).ok_or(Void::Malformed)?;
     is_home(op, principal)?;
-    let is_named = control.pair_nodes().is_some() || control.slug(principal) == Some(&slug);
+    let is_named = control.is_private() || control.slug(principal) == Some(&slug);
     if is_named { Ok(()) } else { Err(Void::Impostor) }
 }
 
 fn for_everybody(op: &Operation, control: &ControlState) -> Result<(), Void> {
-    if control.pair_nodes().is_some() { Err(Void::Misplaced) } else { in_stream(op, StreamId::SPACE) }
+    if control.is_private() { Err(Void::Misplaced) } else { in_stream(op, StreamId::SPACE) }
 }
 
 /// Whether it stands in the stream of the public channel it names, or, naming none, in a private space.
 fn in_named_stream(op: &Operation, channel: &str, control: &ControlState) -> Result<(), Void> {
     if channel.is_empty() {
-        let private = control.pair_nodes().is_some() && op.header().stream != StreamId::SPACE;
-        return if private { Ok(()) } else { Err(Void::Misplaced) };
+        let stream = op.header().stream;
+        return match control.group_stream() {
+            Some(group) => in_stream(op, group),
+            None if control.is_private() && stream != StreamId::SPACE => Ok(()),
+            None => Err(Void::Misplaced),
+        };
     }
     let name = ChannelName::parse(channel).map_err(|_| Void::Malformed)?;
-    if control.pair_nodes().is_some() {
+    if control.is_private() {
         return Err(Void::Misplaced);
     }
     in_stream(op, channel_stream(op, &name))

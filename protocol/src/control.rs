@@ -11,14 +11,16 @@
 //! §2.7).
 
 mod entry;
+mod group;
 mod pair;
 
 use std::collections::BTreeMap;
 
 pub use entry::{
-    CutOff, Entry, Genesis, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved, Role,
-    RoleSet, SlugTaken, UnknownRole,
+    CutOff, Entry, Genesis, GroupBegun, HomeMoved, InviteCreated, InviteRevoked, MemberAdded, MemberRemoved,
+    Role, RoleSet, SlugTaken, UnknownRole,
 };
+pub use group::GroupShared;
 
 use crate::{
     fork::ForkProof,
@@ -123,6 +125,17 @@ pub enum Standing {
     CutOff,
 }
 
+/// What a space is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// All members of a workspace.
+    Workspace,
+    /// What two nodes say only to each other: the two, low first.
+    Pair(NodeId, NodeId),
+    /// One private stream.
+    Group,
+}
+
 /// Everything the control log says, up to its height.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlState {
@@ -135,8 +148,7 @@ pub struct ControlState {
     invites: BTreeMap<[u8; 16], InviteState>,
     slugs: BTreeMap<Slug, Principal>,
     names: BTreeMap<Principal, Slug>,
-    /// The two nodes of a pair space, low first.
-    pair: Option<(NodeId, NodeId)>,
+    scope: Scope,
     forked: Option<Box<ForkProof>>,
 }
 
@@ -166,7 +178,7 @@ impl ControlState {
             invites: BTreeMap::new(),
             slugs: BTreeMap::new(),
             names: BTreeMap::new(),
-            pair: None,
+            scope: Scope::Workspace,
             forked: None,
         })
     }
@@ -176,7 +188,7 @@ impl ControlState {
     pub fn apply(&mut self, op: &Operation) -> Result<Entry, ControlError> {
         let header = op.header();
         let is_entry = header.kind.is_control() && header.incarnation == 0;
-        if header.space != self.space || self.pair.is_some() || !is_entry {
+        if header.space != self.space || matches!(self.scope, Scope::Pair(..)) || !is_entry {
             return Err(ControlError::Foreign);
         }
         if header.author != self.home() && !mutants::is(Mutant::FormerHome) {
@@ -202,7 +214,7 @@ impl ControlState {
     fn take_effect(&mut self, entry: &Entry, at_ms: u64) {
         let height = self.height;
         match entry {
-            Entry::Genesis(_) => {}
+            Entry::Genesis(_) | Entry::GroupBegun(_) => {}
             Entry::MemberAdded(added) => self.add_member(added, at_ms),
             Entry::RoleSet(set) => {
                 let Some(role) = Role::from_code(set.role).filter(|role| *role != Role::Owner) else {
@@ -281,9 +293,11 @@ impl ControlState {
     }
 
     /// The stay of a present member, unless it is the owner's or that of the home: who decides must not lose the
-    /// right to by their own decision, and a workspace must not lose its home.
+    /// right to by their own decision, and a workspace must not lose its home. The workspace's owner may well leave
+    /// a group.
     fn open_stay(&mut self, node: NodeId) -> Option<&mut Stay> {
-        if node == self.genesis.founder || node == self.home {
+        let owns = self.scope == Scope::Workspace && node == self.genesis.founder;
+        if owns || node == self.home {
             return None;
         }
         self.members.get_mut(&node)?.stays.last_mut().filter(|stay| stay.until.is_none())
@@ -294,7 +308,7 @@ impl ControlState {
         self.space
     }
 
-    /// How the workspace began; also that of a pair space.
+    /// How the workspace began; also that of a pair or group space.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
     }
@@ -377,7 +391,8 @@ impl ControlState {
         let control_height = control_height.min(most);
         if control_height > self.height {
             // The state of a pair space never grows: what cites more would be asked for again for ever.
-            return if self.pair.is_some() { Standing::Stranger } else { Standing::Ahead };
+            let is_pair = matches!(self.scope, Scope::Pair(..));
+            return if is_pair { Standing::Stranger } else { Standing::Ahead };
         }
         let Some(member) = self.members.get(&log.author) else { return Standing::Stranger };
         if mutants::is(Mutant::SkippedCutOff) {

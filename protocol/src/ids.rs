@@ -60,7 +60,7 @@ macro_rules! byte_id {
 
 byte_id!(
     /// A space. That of a workspace is the hash of its genesis, so nobody can claim one that is not theirs;
-    /// that of two of its nodes see [`SpaceId::pair`].
+    /// that of two of its nodes see [`SpaceId::pair`], that of some of them [`crate::control::GroupBegun`].
     SpaceId, 32, Bytes32
 );
 byte_id!(
@@ -113,6 +113,11 @@ impl StreamId {
     pub fn dm(space: SpaceId, one: Ulid, other: Ulid) -> Self {
         let (low, high) = (one.min(other), one.max(other));
         Self::derive("muster/stream/dm/v1", space, &format!("{low}/{high}"))
+    }
+
+    /// The one stream of a group space (see [`crate::control::ControlState::group`]).
+    pub fn group(space: SpaceId) -> Self {
+        Self::derive("muster/stream/group/v1", space, "")
     }
 
     /// The stream of the direct room `id` inside its own space.

@@ -44,6 +44,8 @@ impl Kind {
     pub const HOME_MOVED: Kind = Kind(7);
     /// A person or a bot takes a name that is unique in the workspace.
     pub const SLUG_TAKEN: Kind = Kind(8);
+    /// The space of a private stream begins.
+    pub const GROUP_BEGUN: Kind = Kind(9);
     /// The last code of the control log.
     pub const CONTROL_LAST: Kind = Kind(99);
     /// An envelope of the Network door.
@@ -72,6 +74,8 @@ impl Kind {
     pub const INVOCATION: Kind = Kind(112);
     /// A memo is written by hand.
     pub const MEMO: Kind = Kind(113);
+    /// A group space is shared with a node, or no longer is.
+    pub const GROUP_SHARED: Kind = Kind(115);
 
     /// Whether operations of this kind belong to the control log.
     pub fn is_control(self) -> bool {

@@ -39,9 +39,10 @@ pub(crate) struct LocalPeer {
     pub(crate) peer: PeerName,
 }
 
-/// A pair space of this node (see [`ControlState::pair`]).
+/// A space for some of a workspace: a pair space of this node (see [`ControlState::pair`]), or a group that it holds
+/// or held (see [`ControlState::group`]).
 #[derive(Debug, Clone)]
-pub(crate) struct PairSpace {
+pub(crate) struct PrivateSpace {
     pub(crate) workspace: SpaceId,
     pub(crate) control: Arc<ControlState>,
 }
@@ -58,8 +59,13 @@ pub(crate) struct Memory {
     pub(crate) clock: HlcClock,
     /// Of workspaces.
     pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
-    pub(crate) pairs: BTreeMap<SpaceId, PairSpace>,
+    pub(crate) pairs: BTreeMap<SpaceId, PrivateSpace>,
+    pub(crate) groups: BTreeMap<SpaceId, PrivateSpace>,
     pub(crate) space_numbers: BTreeMap<SpaceId, u32>,
+    /// The same the other way round.
+    pub(crate) spaces: BTreeMap<u32, SpaceId>,
+    /// Changes with every change of what is above, so that readers are given it anew.
+    pub(crate) revision: u64,
     pub(crate) log_next: u32,
     pub(crate) journal_next: u64,
     /// Local sessions that are not stopped, by channel.
@@ -77,6 +83,20 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// A space for some of a workspace.
+    pub(crate) fn private(&self, space: SpaceId) -> Option<&PrivateSpace> {
+        self.pairs.get(&space).or_else(|| self.groups.get(&space))
+    }
+
+    /// The state of a space with a control log, to be changed.
+    pub(crate) fn control_mut(&mut self, space: SpaceId) -> Option<&mut Arc<ControlState>> {
+        self.revision += 1;
+        match self.groups.get_mut(&space) {
+            Some(group) => Some(&mut group.control),
+            None => self.controls.get_mut(&space),
+        }
+    }
+
     pub(crate) fn incarnation(&self, space: SpaceId) -> u64 {
         self.incarnations.get(&space).copied().unwrap_or(self.incarnation)
     }
@@ -114,6 +134,7 @@ pub struct Batch<'t> {
     pub(crate) session_order: Table<'t, &'static [u8; 29], ()>,
     pub(crate) inbox: Table<'t, &'static [u8; 24], Bytes>,
     pub(crate) pairs: Table<'t, u32, Bytes>,
+    pub(crate) groups: Table<'t, u32, &'static [u8; 32]>,
     pub(crate) room_recent: Table<'t, Bytes, &'static [u8; 20]>,
     pub(crate) works: Table<'t, &'static [u8; 24], Bytes>,
     pub(crate) work_order: Table<'t, &'static [u8; 72], Bytes>,
@@ -174,6 +195,7 @@ impl<'t> Batch<'t> {
             session_order: txn.open_table(tables::SESSION_ORDER)?,
             inbox: txn.open_table(tables::INBOX)?,
             pairs: txn.open_table(tables::PAIRS)?,
+            groups: txn.open_table(tables::GROUPS)?,
             room_recent: txn.open_table(tables::ROOM_RECENT)?,
             works: txn.open_table(tables::WORKS)?,
             work_order: txn.open_table(tables::WORK_ORDER)?,
@@ -258,19 +280,25 @@ impl<'t> Batch<'t> {
 
     /// The control state of a space, this batch's own entries included.
     pub fn control_state(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        let pair = || self.memory.pairs.get(&space).map(|pair| &pair.control);
-        self.memory.controls.get(&space).or_else(pair).cloned()
+        let private = || self.memory.private(space).map(|private| &private.control);
+        self.memory.controls.get(&space).or_else(private).cloned()
     }
 
-    /// The space of the workspace that a space belongs to: of a pair space its workspace's, else itself.
+    /// The space of the workspace that a space belongs to: of a private one its workspace's, else itself.
     pub(crate) fn workspace_of(&self, space: SpaceId) -> SpaceId {
-        self.memory.pairs.get(&space).map_or(space, |pair| pair.workspace)
+        self.memory.private(space).map_or(space, |private| private.workspace)
     }
 
     /// Whether this node may write in a workspace now, to all or to one.
     pub(crate) fn may_write(&self, workspace: SpaceId) -> bool {
         let control = self.memory.controls.get(&workspace);
         control.and_then(|control| control.role(self.me())).is_some_and(Role::writes)
+    }
+
+    /// The control state of a space in which this node may write now.
+    pub(crate) fn writable_space(&self, space: SpaceId) -> Option<Arc<ControlState>> {
+        let control = self.control_state(space).filter(|_| self.may_write(self.workspace_of(space)))?;
+        control.role(self.me()).is_some_and(Role::writes).then_some(control)
     }
 
     /// The pair space of this node and another in a workspace, begun if need be. `None` when this store does
@@ -284,7 +312,8 @@ impl<'t> Batch<'t> {
         let control = Arc::new(ControlState::pair(control, self.me(), other));
         let number = self.new_space_number(space)?;
         self.pairs.insert(number, rows::write(&PairRow { workspace, other }).as_slice())?;
-        self.memory.pairs.insert(space, PairSpace { workspace, control });
+        self.memory.pairs.insert(space, PrivateSpace { workspace, control });
+        self.memory.revision += 1;
         Ok(Some(space))
     }
 
@@ -293,6 +322,7 @@ impl<'t> Batch<'t> {
             .map_err(|_| StoreError::Damaged("more spaces than can be counted"))?;
         self.spaces.insert(&space.0, number)?;
         self.memory.space_numbers.insert(space, number);
+        self.memory.spaces.insert(number, space);
         Ok(number)
     }
 
@@ -304,7 +334,7 @@ impl<'t> Batch<'t> {
 
     /// The space of a number.
     pub(crate) fn space_numbered(&self, number: u32) -> Option<SpaceId> {
-        self.memory.space_numbers.iter().find(|(_, known)| **known == number).map(|(space, _)| *space)
+        self.memory.spaces.get(&number).copied()
     }
 
     /// Begins another log of our own in a space, after the one of `closed`. It is random, because a twin of

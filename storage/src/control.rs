@@ -50,6 +50,7 @@ impl Batch<'_> {
         let number = self.new_space_number(space)?;
         self.control.insert(&tables::control_key(number, 1), genesis.encode().as_slice())?;
         self.memory.controls.insert(space, Arc::new(state));
+        self.memory.revision += 1;
         self.changes.space(space).control = true;
         self.note_control(space, 1, "workspace")?;
         Ok(Some(space))
@@ -64,22 +65,22 @@ impl Batch<'_> {
 
     /// Takes the next entry, or looks how one that is not next stands to what is held.
     pub(crate) fn take_entry(&mut self, space: SpaceId, op: &Operation) -> Result<Taken, StoreError> {
-        let Some(state) = self.memory.controls.get_mut(&space) else { return Ok(Taken::Nothing) };
-        if op.header().seq <= state.height() {
+        let height = self.control_state(space).map_or(0, |control| control.height());
+        if op.header().seq <= height {
             return self.compare_entry(space, op);
         }
-        if op.header().seq != state.height() + 1 {
+        let Some(state) = self.memory.control_mut(space).filter(|_| op.header().seq == height + 1) else {
             return Ok(Taken::Nothing);
-        }
+        };
         // Two kinds look back. For the others the state is changed in place, once it is this batch's own copy.
         let looks_back = matches!(op.header().kind, Kind::MEMBER_REMOVED | Kind::ROLE_SET);
         let before = looks_back.then(|| state.clone());
+        let workspace = state.genesis().workspace;
         let entry = match Arc::make_mut(state).apply(op) {
             Ok(entry) => entry,
             Err(error) => {
                 let (number, kind) = (op.header().seq, op.header().kind.0);
                 if error == ControlError::Body && self.memory.unreadable.insert((space, number)) {
-                    let workspace = state.genesis().workspace;
                     tracing::warn!(%workspace, number, kind, "the home decided something that this version of muster \
                         cannot read; nothing it decides later counts here before muster is updated");
                 }
@@ -108,6 +109,9 @@ impl Batch<'_> {
             _ => "workspace",
         };
         self.note_control(space, op.header().seq, kind)?;
+        if matches!(entry, Entry::MemberAdded(_) | Entry::MemberRemoved(_) | Entry::RoleSet(_)) {
+            self.review_groups(space)?;
+        }
         Ok(Taken::Grew)
     }
 
@@ -140,7 +144,10 @@ impl Batch<'_> {
         log: &LogId,
         height: u64,
     ) -> Result<(), StoreError> {
-        let Some(control) = self.memory.controls.get(&log.space).cloned() else { return Ok(()) };
+        let Some(control) = self.control_state(log.space).filter(|control| control.pair_nodes().is_none())
+        else {
+            return Ok(());
+        };
         let decided_by = match self.entry(log.space, height)? {
             Some(entry) => entry.header().author,
             None if height == control.height() + 1 => control.home(),
@@ -150,7 +157,7 @@ impl Batch<'_> {
     }
 
     fn end_decisions(&mut self, space: SpaceId, proof: &ForkProof) -> Result<(), StoreError> {
-        let Some(state) = self.memory.controls.get_mut(&space) else { return Ok(()) };
+        let Some(state) = self.memory.control_mut(space) else { return Ok(()) };
         if state.forked().is_some() {
             return Ok(());
         }
@@ -165,7 +172,11 @@ impl Batch<'_> {
         self.note_control(space, 1, "home_forked")
     }
 
+    /// What a group decides is told as what becomes of its stream.
     fn note_control(&mut self, space: SpaceId, height: u64, kind: &str) -> Result<(), StoreError> {
+        if self.memory.groups.contains_key(&space) {
+            return Ok(());
+        }
         let (number, at_ms) = (self.space_number(space)?, self.now_ms());
         let place = vec![At { log: 0, seq: height }];
         self.journal(&JournalRecord {

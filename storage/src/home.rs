@@ -41,7 +41,7 @@ impl Batch<'_> {
     }
 
     /// Decides: appends an entry to the control log of a workspace whose home this node is.
-    fn decide(&mut self, control: &ControlState, entry: &Entry) -> Result<u64, StoreError> {
+    pub(crate) fn decide(&mut self, control: &ControlState, entry: &Entry) -> Result<u64, StoreError> {
         let (kind, body) = entry.encode();
         let now_ms = self.now_ms();
         let place = Place {
@@ -64,7 +64,7 @@ impl Batch<'_> {
     /// Heard also by who is not the home: it may have forgotten that it is.
     pub fn hear_control(&mut self, space: SpaceId, member: NodeId) -> Result<(), StoreError> {
         let me = self.me();
-        let Some(control) = self.memory.controls.get(&space).cloned() else { return Ok(()) };
+        let Some(control) = self.control_state(space) else { return Ok(()) };
         let Some(heard) = self.memory.unsettled.get_mut(&space) else { return Ok(()) };
         heard.insert(member);
         if control.members().all(|(node, _, _)| node == me || heard.contains(&node)) {
@@ -77,7 +77,19 @@ impl Batch<'_> {
     /// when some of them are gone for good.
     pub fn settle(&mut self, space: SpaceId) -> Result<(), StoreError> {
         self.memory.unsettled.remove(&space);
+        self.memory.revision += 1;
         self.meta.remove(schema::unsettled_key(space).as_str())?;
+        self.review_group(space)
+    }
+
+    /// The same for a workspace and for the groups in it that this node is home to: said by its owner.
+    pub fn settle_all(&mut self, workspace: SpaceId) -> Result<(), StoreError> {
+        if self.at_home(workspace).is_some() {
+            self.settle(workspace)?;
+        }
+        for group in self.groups_of(workspace) {
+            self.settle(group)?;
+        }
         Ok(())
     }
 
@@ -192,7 +204,9 @@ impl Batch<'_> {
                 Ok(false) => return Ok(Ok(control.height())), // asked again after a lost answer
                 Err(refusal) => return Ok(Err(refusal)),
             },
-            Entry::Genesis(_) | Entry::MemberAdded(_) => return Ok(Err(AdminRefusal::NotAllowed)),
+            Entry::Genesis(_) | Entry::MemberAdded(_) | Entry::GroupBegun(_) => {
+                return Ok(Err(AdminRefusal::NotAllowed));
+            }
         };
         Ok(Ok(self.decide(&control, &entry)?))
     }
@@ -226,7 +240,11 @@ impl Batch<'_> {
     }
 
     /// What of a node's logs has arrived here: no more of them will count.
-    fn cut_offs(&mut self, control: &ControlState, node: NodeId) -> Result<Vec<(u64, u64)>, StoreError> {
+    pub(crate) fn cut_offs(
+        &mut self,
+        control: &ControlState,
+        node: NodeId,
+    ) -> Result<Vec<(u64, u64)>, StoreError> {
         let mut cut_offs = Vec::new();
         for (incarnation, row) in self.logs_of(control.space(), node)? {
             let log = LogId { space: control.space(), author: node, incarnation };

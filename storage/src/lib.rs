@@ -47,6 +47,7 @@ mod channels;
 mod control;
 pub mod crash;
 mod error;
+mod groups;
 mod home;
 mod inbox;
 mod invocations;

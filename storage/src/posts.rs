@@ -240,12 +240,12 @@ impl Batch<'_> {
         stream: &StreamRecord,
         author: Principal,
     ) -> Option<(Arc<ControlState>, String)> {
-        if !author.is_of(self.me()) || !self.may_write(workspace) {
+        if !author.is_of(self.me()) {
             return None;
         }
         let slug = self.control_state(workspace)?.slug(author)?.clone();
         let space = self.space_numbered(stream.space)?;
-        Some((self.control_state(space)?, author.peer(&slug).to_string()))
+        Some((self.writable_space(space)?, author.peer(&slug).to_string()))
     }
 
     /// The effect of a post: that of a message, unless it was deleted already.
@@ -371,6 +371,7 @@ impl Batch<'_> {
             Kind::TAKES_PART => self.void_takes_part(control, op),
             Kind::INVOCATION => self.void_invocation(control, op),
             Kind::MEMO => self.void_memo(op),
+            Kind::GROUP_SHARED => self.void_group(op),
             _ => Ok(()),
         }
     }

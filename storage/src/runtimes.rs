@@ -5,7 +5,7 @@
 
 use muster_protocol::{
     cbor::{Bytes16, decode},
-    ids::{SpaceId, StreamId, owned_ulid, ulid},
+    ids::{SpaceId, StreamId, ulid},
     invocation::{
         runtime::{RuntimeKind, RuntimeStatus},
         summons::Link,
@@ -209,7 +209,7 @@ impl Batch<'_> {
         &mut self,
         workspace: SpaceId,
         new: &NewLink,
-        random: [u8; 25],
+        random: [u8; 20],
     ) -> Result<Result<LinkRow, NotLinked>, StoreError> {
         let number = self.space_number(workspace)?;
         let key = tables::bot_key(number, new.bot.ulid(), link_name(new.kind, &new.instance, &new.session));
@@ -224,12 +224,12 @@ impl Batch<'_> {
         if self.links_of(number, new.bot)?.len() >= limits::LINKS_PER_BOT_MAX {
             return Ok(Err(NotLinked::TooMany));
         }
-        let Some(stream) = self.open_scratchpad(workspace, new, owner, part(&random, 0))? else {
+        let Some(stream) = self.open_scratchpad(workspace, new, owner)? else {
             return Ok(Err(NotLinked::NotAllowed));
         };
         self.give_trait(workspace, card)?;
         let now_ms = self.now_ms();
-        let (link_dice, runtime_dice) = (part(&random, 5), part(&random, 15));
+        let (link_dice, runtime_dice) = (part(&random, 0), part(&random, 10));
         self.touch_runtime(workspace, new.bot, Some(new.kind), &new.instance, runtime_dice, |record| {
             RuntimeStatus::Available.as_str().clone_into(&mut record.status);
             record.accepting = true;
@@ -371,20 +371,11 @@ impl Batch<'_> {
         workspace: SpaceId,
         new: &NewLink,
         owner: Principal,
-        random: [u8; 5],
     ) -> Result<Option<StreamId>, StoreError> {
-        if !self.may_write(workspace) || !new.bot.is_of(self.me()) {
+        if !new.bot.is_of(self.me()) {
             return Ok(None);
         }
-        let home = self.control_state(workspace).and_then(|control| {
-            control
-                .members()
-                .find(|(node, _, role)| role.writes() && owner.is_of(*node))
-                .map(|(node, _, _)| node)
-        });
-        let Some(home) = home else { return Ok(None) };
-        let Some(space) = self.begin_pair(workspace, home)? else { return Ok(None) };
-        let stream = StreamId(owned_ulid(self.now_ms(), self.me(), random).to_bytes());
+        let Some((space, stream)) = self.begin_group(workspace)? else { return Ok(None) };
         let opened = StreamPart::Opened { kind: StreamKind::Scratchpad, slug: None, by: Some(owner) };
         let name = StreamPart::Name(new.display_name.clone());
         for part in [opened, name, StreamPart::ActiveActor(Some(new.bot))] {
@@ -435,6 +426,6 @@ fn private_part(part: StreamPart) -> StreamChanged {
 }
 
 /// Some of the dice.
-fn part<const N: usize>(random: &[u8; 25], from: usize) -> [u8; N] {
+fn part<const N: usize>(random: &[u8; 20], from: usize) -> [u8; N] {
     std::array::from_fn(|at| random[from + at])
 }

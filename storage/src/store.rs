@@ -8,7 +8,7 @@ use std::{
 
 use muster_protocol::{
     clock::{Hlc, HlcClock},
-    control::ControlState,
+    control::{ControlError, ControlState},
     fork::ForkProof,
     identity::{Identity, NodeId},
     ids::{LogId, SpaceId, StoreId, StreamId, WorkspaceId},
@@ -21,7 +21,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend};
 
 use crate::{
     Blobs, StoreError,
-    batch::{Batch, LocalPeer, Memory, PairSpace},
+    batch::{Batch, LocalPeer, Memory, PrivateSpace},
     error::OpenError,
     migrate,
     read::View,
@@ -63,64 +63,61 @@ pub(crate) struct Published {
     state: RwLock<Arc<State>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct State {
     /// Of workspaces.
     pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
-    pub(crate) pairs: BTreeMap<SpaceId, PairSpace>,
+    pub(crate) pairs: BTreeMap<SpaceId, PrivateSpace>,
+    pub(crate) groups: BTreeMap<SpaceId, PrivateSpace>,
     pub(crate) numbers: BTreeMap<SpaceId, u32>,
     pub(crate) spaces: BTreeMap<u32, SpaceId>,
     pub(crate) workspaces: BTreeMap<WorkspaceId, SpaceId>,
     pub(crate) last_event: u64,
     pub(crate) next_expiry_s: i64,
     pub(crate) unsettled: BTreeMap<SpaceId, BTreeSet<NodeId>>,
+    /// Of what is above, as the writer counts its changes.
+    revision: u64,
 }
 
 impl State {
+    fn of(memory: &Memory) -> Self {
+        let workspace =
+            |(space, control): (&SpaceId, &Arc<ControlState>)| (control.genesis().workspace, *space);
+        Self {
+            controls: memory.controls.clone(),
+            pairs: memory.pairs.clone(),
+            groups: memory.groups.clone(),
+            numbers: memory.space_numbers.clone(),
+            spaces: memory.spaces.clone(),
+            workspaces: memory.controls.iter().map(workspace).collect(),
+            revision: memory.revision,
+            ..Self::default()
+        }
+    }
+
+    fn private(&self, space: SpaceId) -> Option<&PrivateSpace> {
+        self.pairs.get(&space).or_else(|| self.groups.get(&space))
+    }
+
     /// The space of the workspace that a space belongs to.
     pub(crate) fn workspace_of(&self, space: SpaceId) -> SpaceId {
-        self.pairs.get(&space).map_or(space, |pair| pair.workspace)
+        self.private(space).map_or(space, |private| private.workspace)
     }
 
     pub(crate) fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        let pair = || self.pairs.get(&space).map(|pair| &pair.control);
-        self.controls.get(&space).or_else(pair).cloned()
+        let private = || self.private(space).map(|private| &private.control);
+        self.controls.get(&space).or_else(private).cloned()
     }
 }
 
 impl Published {
     pub(crate) fn set(&self, memory: &Memory, last_event: u64) {
         let before = self.get();
-        let same = before.controls.len() == memory.controls.len()
-            && before.pairs.len() == memory.pairs.len()
-            && before.unsettled == memory.unsettled
-            && before.controls.iter().zip(&memory.controls).all(|(a, b)| Arc::ptr_eq(a.1, b.1));
-        let state = if same {
-            State {
-                controls: before.controls.clone(),
-                pairs: before.pairs.clone(),
-                numbers: before.numbers.clone(),
-                spaces: before.spaces.clone(),
-                workspaces: before.workspaces.clone(),
-                last_event,
-                next_expiry_s: memory.next_expiry_s,
-                unsettled: before.unsettled.clone(),
-            }
-        } else {
-            State {
-                controls: memory.controls.clone(),
-                pairs: memory.pairs.clone(),
-                numbers: memory.space_numbers.clone(),
-                spaces: memory.space_numbers.iter().map(|(space, number)| (*number, *space)).collect(),
-                workspaces: memory
-                    .controls
-                    .iter()
-                    .map(|(space, control)| (control.genesis().workspace, *space))
-                    .collect(),
-                last_event,
-                next_expiry_s: memory.next_expiry_s,
-                unsettled: memory.unsettled.clone(),
-            }
+        let state = State {
+            last_event,
+            next_expiry_s: memory.next_expiry_s,
+            unsettled: memory.unsettled.clone(),
+            ..if before.revision == memory.revision { (*before).clone() } else { State::of(memory) }
         };
         *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(state);
     }
@@ -276,7 +273,7 @@ impl Store {
         Ok(View::new(self.inner.db.begin_read()?, state, self.inner.node, self.inner.acks.clone()))
     }
 
-    /// The control state of a workspace's space or of a pair space, as of the newest commit.
+    /// The control state of a workspace's space, of a pair or a group space, as of the newest commit.
     pub fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
         self.inner.published.get().control(space)
     }
@@ -285,11 +282,18 @@ impl Store {
     /// in it yet.
     pub fn paired_in(&self, space: SpaceId, other: NodeId) -> Option<SpaceId> {
         let state = self.inner.published.get();
-        if state.controls.contains_key(&space) {
-            return None; // a workspace's own, as most are: no need to look at all of them
+        if state.controls.contains_key(&space) || state.groups.contains_key(&space) {
+            return None; // as most are: no need to look at all of them
         }
         let mut workspaces = state.controls.keys();
         workspaces.find(|workspace| SpaceId::pair(**workspace, self.inner.node, other) == space).copied()
+    }
+
+    /// How many groups of a workspace have their home here.
+    pub fn groups_at_home(&self, workspace: SpaceId) -> usize {
+        let state = self.inner.published.get();
+        let here = |group: &&PrivateSpace| group.control.home() == self.inner.node;
+        state.groups.values().filter(|group| group.workspace == workspace).filter(here).count()
     }
 
     /// The space of a workspace.
@@ -412,35 +416,35 @@ fn remember(
     let meta = txn.open_table(tables::META)?;
     let control = txn.open_table(tables::CONTROL)?;
     let pair_rows = txn.open_table(tables::PAIRS)?;
-    let (mut controls, mut paired) = (BTreeMap::new(), Vec::new());
+    let group_rows = txn.open_table(tables::GROUPS)?;
+    let (mut controls, mut paired, mut grouped) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (space, number) in &space_numbers {
         if let Some(row) = pair_rows.get(number)? {
             paired.push((*space, rows::read::<PairRow>(row.value())?));
             continue;
         }
-        let (from, to) = (tables::control_key(*number, 1), tables::control_key(*number, u64::MAX));
-        let mut state: Option<ControlState> = None;
-        for entry in control.range::<&[u8; 12]>(&from..=&to)? {
-            let damaged = StoreError::Damaged("an entry of a control log does not continue it");
-            let Ok(op) = Operation::decode(entry?.1.value()) else { return Err(damaged) };
-            match &mut state {
-                None => state = Some(ControlState::begin(&op).map_err(|_| damaged)?),
-                Some(state) => drop(state.apply(&op).map_err(|_| damaged)?),
-            }
+        if let Some(workspace) = group_rows.get(number)? {
+            grouped.push((*space, *number, SpaceId(*workspace.value())));
+            continue;
         }
-        let mut state = state.ok_or(StoreError::Damaged("a space without its genesis"))?;
-        if let Some(proof) = meta.get(schema::forked_key(*space).as_str())? {
-            let proof = ForkProof::decode(proof.value());
-            state.fork(proof.map_err(|_| StoreError::Damaged("a proof of a fork cannot be read"))?);
-        }
+        let mut state = read_control(&control, *number, ControlState::begin)?;
+        note_fork(&meta, *space, &mut state)?;
         controls.insert(*space, Arc::new(state));
+    }
+    let mut groups = BTreeMap::new();
+    for (space, number, workspace) in grouped {
+        let genesis = controls.get(&workspace).map(|control| control.genesis());
+        let genesis = genesis.ok_or(StoreError::Damaged("a group without its workspace"))?;
+        let mut state = read_control(&control, number, |op| ControlState::group(genesis, op))?;
+        note_fork(&meta, space, &mut state)?;
+        groups.insert(space, PrivateSpace { workspace, control: Arc::new(state) });
     }
     let mut pairs = BTreeMap::new();
     for (space, PairRow { workspace, other }) in paired {
         let control: Option<&Arc<ControlState>> = controls.get(&workspace);
         let control = control.ok_or(StoreError::Damaged("a pair space without its workspace"))?;
         let control = Arc::new(ControlState::pair(control, identity.node(), other));
-        pairs.insert(space, PairSpace { workspace, control });
+        pairs.insert(space, PrivateSpace { workspace, control });
     }
     let (mut log_next, mut newest) = (1, Hlc(0));
     for entry in txn.open_table(tables::LOGS)?.iter()? {
@@ -481,7 +485,10 @@ fn remember(
         clock: HlcClock::after(newest),
         controls,
         pairs,
+        groups,
+        spaces: space_numbers.iter().map(|(space, number)| (*number, *space)).collect(),
         space_numbers,
+        revision: 1,
         log_next,
         journal_next,
         local_peers,
@@ -496,4 +503,36 @@ fn remember(
         memory.expires(*space, record);
     }
     Ok(memory)
+}
+
+/// What a control log says, from its entries.
+fn read_control(
+    entries: &impl ReadableTable<&'static [u8; 12], &'static [u8]>,
+    number: u32,
+    begin: impl Fn(&Operation) -> Result<ControlState, ControlError>,
+) -> Result<ControlState, StoreError> {
+    let (from, to) = (tables::control_key(number, 1), tables::control_key(number, u64::MAX));
+    let mut state: Option<ControlState> = None;
+    for entry in entries.range::<&[u8; 12]>(&from..=&to)? {
+        let damaged = StoreError::Damaged("an entry of a control log does not continue it");
+        let Ok(op) = Operation::decode(entry?.1.value()) else { return Err(damaged) };
+        match &mut state {
+            None => state = Some(begin(&op).map_err(|_| damaged)?),
+            Some(state) => drop(state.apply(&op).map_err(|_| damaged)?),
+        }
+    }
+    state.ok_or(StoreError::Damaged("a space without its genesis"))
+}
+
+/// A control log that was proved to fork stays so.
+fn note_fork(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    space: SpaceId,
+    state: &mut ControlState,
+) -> Result<(), StoreError> {
+    if let Some(proof) = meta.get(schema::forked_key(space).as_str())? {
+        let proof = ForkProof::decode(proof.value());
+        state.fork(proof.map_err(|_| StoreError::Damaged("a proof of a fork cannot be read"))?);
+    }
+    Ok(())
 }

@@ -69,11 +69,8 @@ impl Batch<'_> {
         self.say_in(space, Draft { kind: Kind::TAKES_PART, stream, body: cbor::encode(takes_part) })
     }
 
-    fn say_in(&mut self, space: SpaceId, draft: Draft) -> Result<bool, StoreError> {
-        let workspace = self.workspace_of(space);
-        let Some(control) = self.control_state(space).filter(|_| self.may_write(workspace)) else {
-            return Ok(false);
-        };
+    pub(crate) fn say_in(&mut self, space: SpaceId, draft: Draft) -> Result<bool, StoreError> {
+        let Some(control) = self.writable_space(space) else { return Ok(false) };
         let (op, at) = self.append_own(&control, draft)?;
         let content = Content::read(&op, &control);
         let is_taken = !matches!(content, Content::Void(_));
@@ -127,7 +124,8 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         let stream = op.header().stream;
         self.say_about(Subject::Part(stream, principal), op, at)?;
-        self.review_part(control.space(), stream, principal)
+        self.review_part(control.space(), stream, principal)?;
+        self.review_group(control.space())
     }
 
     /// Takes back that somebody takes part, or no longer.
@@ -140,13 +138,16 @@ impl Batch<'_> {
         let Some(principal) = body.and_then(|body| body.principal.parse().ok()) else { return Ok(()) };
         let stream = op.header().stream;
         match self.unsay_about(Subject::Part(stream, principal), op)? {
-            true => self.review_part(control.space(), stream, principal),
+            true => {
+                self.review_part(control.space(), stream, principal)?;
+                self.review_group(control.space())
+            }
             false => Ok(()),
         }
     }
 
-    /// Sets who takes part from what counts.
-    fn review_part(
+    /// Sets who takes part from what counts. Nobody of this node takes part in a group that it no longer holds.
+    pub(crate) fn review_part(
         &mut self,
         space: SpaceId,
         stream: StreamId,
@@ -158,7 +159,8 @@ impl Batch<'_> {
             self.members.remove(&tables::member_key(stream, before, principal))?;
         }
         let newest = self.newest_about(Subject::Part(stream, principal), |_| true)?;
-        if let Some(op) = newest.filter(joined_by) {
+        let is_held = !principal.is_of(self.me()) || self.holds(space)?;
+        if let Some(op) = newest.filter(joined_by).filter(|_| is_held) {
             let joined_ms = op.header().hlc.ms();
             self.parts.insert(&key, joined_ms)?;
             self.members.insert(&tables::member_key(stream, joined_ms, principal), ())?;

@@ -24,6 +24,7 @@
 //! | `session_order` | space number, at work or stopped, oldest or newest first | nothing: the order of sessions |
 //! | `inbox` | session, arrival | sequence of a waiting message |
 //! | `pairs` | space number | of a pair space: its workspace's space and the other node |
+//! | `groups` | space number | of a group space: its workspace's space |
 //! | `rooms` | workspace's number, direct id | a direct room and its counters |
 //! | `room_recent` | channel's stream, or channel and peer; newest first, direct id | the room's key |
 //! | `works` | workspace's number, work id, space number | work as it stands |
@@ -96,6 +97,7 @@ pub(crate) const SESSIONS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::
 pub(crate) const SESSION_ORDER: TableDefinition<&[u8; 29], ()> = TableDefinition::new("session_order");
 pub(crate) const INBOX: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("inbox");
 pub(crate) const PAIRS: TableDefinition<u32, Bytes> = TableDefinition::new("pairs");
+pub(crate) const GROUPS: TableDefinition<u32, &[u8; 32]> = TableDefinition::new("groups");
 pub(crate) const ROOMS: TableDefinition<&[u8; 20], Bytes> = TableDefinition::new("rooms");
 pub(crate) const ROOM_RECENT: TableDefinition<Bytes, &[u8; 20]> = TableDefinition::new("room_recent");
 pub(crate) const WORKS: TableDefinition<&[u8; 24], Bytes> = TableDefinition::new("works");
@@ -155,6 +157,7 @@ macro_rules! all_tables {
             $do($($argument,)* $crate::tables::SESSION_ORDER)?,
             $do($($argument,)* $crate::tables::INBOX)?,
             $do($($argument,)* $crate::tables::PAIRS)?,
+            $do($($argument,)* $crate::tables::GROUPS)?,
             $do($($argument,)* $crate::tables::ROOMS)?,
             $do($($argument,)* $crate::tables::ROOM_RECENT)?,
             $do($($argument,)* $crate::tables::WORKS)?,
@@ -382,6 +385,8 @@ pub(crate) enum Subject {
     Described(u32, Ulid),
     /// What became of an invocation of a workspace.
     Invocation(u32, Ulid),
+    /// Whether this node holds a group of a workspace, by the group's stream.
+    Group(StreamId),
     /// The memos that a message of a workspace makes, or one that was written by hand.
     Memo(u32, Ulid),
 }
@@ -402,6 +407,7 @@ impl Subject {
             Self::Described(number, id) => of_space(number, id, "described"),
             Self::Invocation(number, id) => of_space(number, id, "invocation"),
             Self::Memo(number, id) => of_space(number, id, "memo"),
+            Self::Group(stream) => short(&stream.0, "group"),
         }
     }
 }
@@ -452,6 +458,11 @@ pub(crate) fn ordered_stream(entry: &[u8; 28]) -> StreamId {
 
 pub(crate) fn member_key(stream: StreamId, joined_ms: u64, principal: Principal) -> [u8; 41] {
     key!(41: stream.0, joined_ms.to_be_bytes(), principal_bytes(principal))
+}
+
+/// All who take part in a stream.
+pub(crate) fn members_of(stream: StreamId) -> RangeInclusive<[u8; 41]> {
+    key!(41: stream.0, [0; 25])..=key!(41: stream.0, [0xff; 25])
 }
 
 /// When somebody joined, and who.

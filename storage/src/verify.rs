@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fs::File, panic, path::Path};
 
 use muster_protocol::{
-    control::ControlState,
+    control::{ControlError, ControlState},
     identity::NodeId,
     ids::{LogId, OpId, SpaceId},
     operation::Operation,
@@ -117,14 +117,14 @@ fn read_spaces(txn: &ReadTransaction, findings: &mut Findings) -> Result<(), Sto
         *operations.entry(log.space).or_insert(0) += row.seq;
         findings.heights.insert(log, row.seq);
     }
-    let pairs = txn.open_table(tables::PAIRS)?;
+    let (pairs, groups) = (txn.open_table(tables::PAIRS)?, txn.open_table(tables::GROUPS)?);
+    let mut begun = BTreeMap::new();
     for (number, space) in &spaces {
-        if pairs.get(number)?.is_some() {
+        if pairs.get(number)?.is_some() || groups.get(number)?.is_some() {
             continue;
         }
-        let control = read_control(txn, *number)?;
-        let entries = LogId { space: *space, author: control.genesis().founder, incarnation: 0 };
-        findings.heights.insert(entries, control.height());
+        let control = read_control(txn, *number, ControlState::begin)?;
+        note_entries(*space, &control, findings);
         findings.workspaces.push(FoundWorkspace {
             id: control.genesis().workspace.to_string(),
             name: control.genesis().name.clone(),
@@ -132,9 +132,22 @@ fn read_spaces(txn: &ReadTransaction, findings: &mut Findings) -> Result<(), Sto
             entries: control.height(),
             operations: operations.get(space).copied().unwrap_or_default(),
         });
+        begun.insert(*space, control.genesis().clone());
+    }
+    for entry in groups.iter()? {
+        let (number, workspace) = entry?;
+        let orphan = StoreError::Damaged("a group without its workspace");
+        let genesis = begun.get(&SpaceId(*workspace.value())).ok_or(orphan)?;
+        let control = read_control(txn, number.value(), |op| ControlState::group(genesis, op))?;
+        note_entries(control.space(), &control, findings);
     }
     findings.workspaces.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(())
+}
+
+fn note_entries(space: SpaceId, control: &ControlState, findings: &mut Findings) {
+    let entries = LogId { space, author: control.genesis().founder, incarnation: 0 };
+    findings.heights.insert(entries, control.height());
 }
 
 fn log_of(key: &[u8; 44], spaces: &BTreeMap<u32, SpaceId>) -> Result<LogId, StoreError> {
@@ -165,7 +178,11 @@ fn follow(txn: &ReadTransaction, log: &LogId, row: &LogRow) -> Result<(), StoreE
     if prev == row.id { Ok(()) } else { Err(StoreError::Damaged("a log ends elsewhere than its head says")) }
 }
 
-fn read_control(txn: &ReadTransaction, number: u32) -> Result<ControlState, StoreError> {
+fn read_control(
+    txn: &ReadTransaction,
+    number: u32,
+    begin: impl Fn(&Operation) -> Result<ControlState, ControlError>,
+) -> Result<ControlState, StoreError> {
     let broken = StoreError::Damaged("an entry of a control log does not continue it");
     let control = txn.open_table(tables::CONTROL)?;
     let (from, to) = (tables::control_key(number, 1), tables::control_key(number, u64::MAX));
@@ -175,7 +192,7 @@ fn read_control(txn: &ReadTransaction, number: u32) -> Result<ControlState, Stor
         op.verify()
             .map_err(|_| StoreError::Damaged("an entry of a control log is not as the home signed it"))?;
         let continues = match &mut state {
-            None => ControlState::begin(&op).map(|begun| state = Some(begun)),
+            None => begin(&op).map(|begun| state = Some(begun)),
             Some(state) => state.apply(&op).map(drop),
         };
         if continues.is_err() {

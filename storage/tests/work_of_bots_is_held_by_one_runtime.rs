@@ -100,7 +100,7 @@ impl Shop {
             text.map(|text| Reply { text: text.into(), metadata: Vec::new(), attachments: Vec::new() });
         let (instance, token) = (instance.to_owned(), granted.token.clone());
         let completion = Completion { instance, token, reply };
-        let (space, bot, id, dice) = (self.space, self.bot, granted.id, [self.node.fresh(); 25]);
+        let (space, bot, id, dice) = (self.space, self.bot, granted.id, [self.node.fresh(); 20]);
         self.node.write(move |batch| batch.complete_invocation(space, bot, id, completion, dice))
     }
 
@@ -144,7 +144,7 @@ impl Shop {
             display_name: format!("Work of {session}"),
             local_cwd: "/home/ada/work".into(),
         };
-        let (space, dice) = (self.space, [self.node.fresh(); 25]);
+        let (space, dice) = (self.space, [self.node.fresh(); 20]);
         self.node.write(move |batch| batch.link_session(space, &new, dice))
     }
 

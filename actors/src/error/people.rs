@@ -77,11 +77,17 @@ pub enum StreamError {
     /// A part of the request breaks its rule.
     #[error("{0}")]
     Invalid(&'static str),
-    /// A private stream rests on the nodes of those who take part, and on two nodes at most.
+    /// What two people say alone rests on their nodes only.
+    #[error("this node is home to neither of the two; open it on the node of one of them")]
+    Elsewhere,
+    /// A dm is for two.
+    #[error("in a dm nobody else takes part; open a private channel for more than two")]
+    Alone,
+    /// Every private stream costs the nodes that hold it.
     #[error(
-        "a private stream is shared by two nodes at most, and its members live on more; open it on the node of one of two"
+        "as many private channels and scratchpads were opened on this node as it may have; use one that is there"
     )]
-    TooFarApart,
+    TooMany,
     /// A channel of that slug is there.
     #[error("there is a channel of that slug already")]
     Exists,

@@ -225,15 +225,15 @@ impl Node {
     }
 
     /// Says in the owner's name that nobody knows more of a workspace's control log than this node, its home, whose
-    /// store is a copy (see [`Unavailable::Unsettled`]). Idempotent.
+    /// store is a copy (see [`Unavailable::Unsettled`]); nor of the private streams that were opened here. Idempotent.
     pub async fn settle(&self, workspace: WorkspaceId) -> Result<WorkspaceRow, SettleError> {
         let control = self.control(workspace).ok_or(SettleError::UnknownWorkspace)?;
-        if control.home() != self.id() {
+        if control.home() != self.id() && self.store().groups_at_home(control.space()) == 0 {
             return Err(SettleError::NotTheHome { home: control.home() });
         }
         let (node, space) = (self.clone(), control.space());
         self.carry_out(async move {
-            node.write(move |batch| batch.settle(space)).await?;
+            node.write(move |batch| batch.settle_all(space)).await?;
             Ok(node.workspace_row(space)?.ok_or(Unavailable::Storage)?)
         })
         .await

@@ -3,7 +3,8 @@
 use muster_protocol::{
     content::ChannelOpened,
     identity::NodeId,
-    ids::{SpaceId, StreamId, WorkspaceId, owned_ulid},
+    ids::{SpaceId, StreamId, WorkspaceId},
+    limits,
     network::ChannelName,
     post::{AttachmentRef, thread_of},
     principal::{Principal, Slug, is_name},
@@ -134,7 +135,8 @@ impl Node {
         if let Some(open) = self.store().view()?.stream(&row, stream)? {
             return Ok(open);
         }
-        self.open_private(row, partner, stream, StreamKind::Dm, None, new).await
+        let place = Place { space, root: stream, channel: String::new(), thread: String::new() };
+        self.open_private(row, Some((partner, place)), StreamKind::Dm, None, new).await
     }
 
     /// Opens a channel that only its members read.
@@ -158,8 +160,7 @@ impl Node {
         }
         check_members(&view, &row, &new.members)?;
         drop(view);
-        let partner = self.partner(&row, &new.members)?;
-        self.open_private(row, partner, self.new_stream_id(), StreamKind::Channel, Some(slug), new).await
+        self.open_private(row, None, StreamKind::Channel, Some(slug), new).await
     }
 
     /// Opens one person's working stream.
@@ -175,20 +176,14 @@ impl Node {
             ));
         }
         check_members(&self.store().view()?, &row, &new.members)?;
-        let partner = self.partner(&row, &new.members)?;
-        self.open_private(row, partner, self.new_stream_id(), StreamKind::Scratchpad, None, new).await
+        self.open_private(row, None, StreamKind::Scratchpad, None, new).await
     }
 
-    fn new_stream_id(&self) -> StreamId {
-        StreamId(owned_ulid(self.now_ms(), self.id(), self.context.random()).to_bytes())
-    }
-
-    /// The node with which a private stream of these members is shared: the one other that is home to some of them,
-    /// or this one.
-    fn partner(&self, row: &WorkspaceRow, members: &[Principal]) -> Result<NodeId, StreamError> {
+    /// The node with which two people share what they say alone: the home of the one who is of another, or this one.
+    fn partner(&self, row: &WorkspaceRow, two: &[Principal]) -> Result<NodeId, StreamError> {
         let view = self.store().view()?;
         let mut others = Vec::new();
-        for member in members {
+        for member in two {
             let home = view.home_of(row, *member).ok_or(StreamError::UnknownMember)?;
             if home != self.id() && !others.contains(&home) {
                 others.push(home);
@@ -197,40 +192,54 @@ impl Node {
         match others[..] {
             [] => Ok(self.id()),
             [other] => Ok(other),
-            _ => Err(StreamError::TooFarApart),
+            _ => Err(StreamError::Elsewhere),
         }
     }
 
+    /// Opens a private stream: in the pair space with a partner, at a given place there, or in a group of its own.
     async fn open_private(
         &self,
         row: WorkspaceRow,
-        partner: NodeId,
-        stream: StreamId,
+        between: Option<(NodeId, Place)>,
         kind: StreamKind,
         slug: Option<Slug>,
         new: NewStream,
     ) -> Result<StreamRow, StreamError> {
         check_texts(&new)?;
         let workspace = row.space;
-        self.written(move |batch| {
-            let Some(space) = batch.begin_pair(workspace, partner)? else { return Ok(false) };
-            let place = Place { space, root: stream, channel: String::new(), thread: String::new() };
-            let by = new.members.iter().find(|member| !member.is_bot()).copied();
-            let mut parts = vec![StreamPart::Opened { kind, slug, by }];
-            parts.extend(new.name.map(StreamPart::Name));
-            parts.extend(new.description.map(StreamPart::Description));
-            for part in parts {
-                if !batch.change_stream(space, stream, &place.changed(part))? {
-                    return Ok(false);
+        if between.is_none() && self.store().groups_at_home(workspace) >= limits::GROUPS_PER_HOME_MAX {
+            return Err(StreamError::TooMany);
+        }
+        let node = self.clone();
+        let opened = self.carry_out(async move {
+            let opened = node.write(move |batch| {
+                let place = match between {
+                    Some((partner, place)) => batch.begin_pair(workspace, partner)?.map(|_| place),
+                    None => batch.begin_group(workspace)?.map(|(space, root)| Place {
+                        space,
+                        root,
+                        channel: String::new(),
+                        thread: String::new(),
+                    }),
+                };
+                let Some(place) = place else { return Ok(None) };
+                let by = new.members.iter().find(|member| !member.is_bot()).copied();
+                let mut parts = vec![StreamPart::Opened { kind, slug, by }];
+                parts.extend(new.name.map(StreamPart::Name));
+                parts.extend(new.description.map(StreamPart::Description));
+                for part in parts {
+                    if !batch.change_stream(place.space, place.root, &place.changed(part))? {
+                        return Ok(None);
+                    }
                 }
-            }
-            for member in &new.members {
-                batch.take_part(space, stream, &place.takes_part(*member, true))?;
-            }
-            Ok(true)
-        })
-        .await?;
-        self.stream_row(&row, stream)
+                for member in &new.members {
+                    batch.take_part(place.space, place.root, &place.takes_part(*member, true))?;
+                }
+                Ok(Some(place.root))
+            });
+            opened.await?.ok_or(StreamError::NotAllowed)
+        });
+        self.stream_row(&row, opened.await?)
     }
 
     /// Archives a stream or opens it again (W-37, W-72).
@@ -261,29 +270,13 @@ impl Node {
         let view = self.store().view()?;
         if joined {
             check_members(&view, &row, &[member])?;
-            self.check_reach(&view, &row, &place, member)?;
+            check_pair(&view, &place)?;
         } else if !view.takes_part(&row, place.root, member)? {
             return Err(StreamError::UnknownMember);
         }
         drop(view);
         let takes_part = place.takes_part(member, joined);
         self.written(move |batch| batch.take_part(place.space, place.root, &takes_part)).await
-    }
-
-    /// Whether a private stream is on the home of who should take part.
-    fn check_reach(
-        &self,
-        view: &View,
-        row: &WorkspaceRow,
-        place: &Place,
-        member: Principal,
-    ) -> Result<(), StreamError> {
-        if !place.channel.is_empty() {
-            return Ok(());
-        }
-        let home = view.home_of(row, member).ok_or(StreamError::UnknownMember)?;
-        let is_here = view.control(place.space).is_some_and(|control| control.role(home).is_some());
-        if is_here { Ok(()) } else { Err(StreamError::TooFarApart) }
     }
 
     /// Says something as a person or bot of this node. `Ok` means durable here, and on its way to all members.
@@ -389,12 +382,17 @@ fn check_texts(new: &NewStream) -> Result<(), StreamError> {
     if new.name.as_deref().is_some_and(|name| !is_name(name)) {
         return Err(StreamError::Invalid("`display_name` has 1 to 100 characters that print"));
     }
-    let fits =
-        |text: &str| !text.trim().is_empty() && text.len() <= muster_protocol::limits::DESCRIPTION_BYTES_MAX;
+    let fits = |text: &str| !text.trim().is_empty() && text.len() <= limits::DESCRIPTION_BYTES_MAX;
     if new.description.as_deref().is_some_and(|text| !fits(text)) {
         return Err(StreamError::Invalid("`description` is not blank and has at most 4096 bytes"));
     }
     Ok(())
+}
+
+/// In what two people say alone nobody else takes part.
+fn check_pair(view: &View, place: &Place) -> Result<(), StreamError> {
+    let is_pair = view.control(place.space).is_some_and(|control| control.pair_nodes().is_some());
+    if is_pair { Err(StreamError::Alone) } else { Ok(()) }
 }
 
 fn check_members(view: &View, row: &WorkspaceRow, members: &[Principal]) -> Result<(), StreamError> {

@@ -185,6 +185,24 @@ pub struct SlugTaken {
     pub evidence: Bytes,
 }
 
+/// The first entry of a group space (see [`crate::control::ControlState::group`]). Its hash is the space's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize_tuple, Deserialize_tuple)]
+pub struct GroupBegun {
+    /// The space of the workspace it belongs to.
+    pub workspace: SpaceId,
+    /// The node that decides who belongs to it.
+    pub home: NodeId,
+    /// Random, so that a node begins as many as it likes.
+    pub nonce: Bytes16,
+}
+
+impl GroupBegun {
+    /// The space it begins.
+    pub fn space(&self) -> SpaceId {
+        SpaceId(hash("muster/group/v1", &[&cbor::encode(self)]))
+    }
+}
+
 /// The body of an entry of the control log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -204,6 +222,8 @@ pub enum Entry {
     HomeMoved(HomeMoved),
     /// See [`SlugTaken`].
     SlugTaken(SlugTaken),
+    /// See [`GroupBegun`].
+    GroupBegun(GroupBegun),
 }
 
 impl Entry {
@@ -218,6 +238,7 @@ impl Entry {
             Entry::InviteRevoked(body) => (Kind::INVITE_REVOKED, cbor::encode(body)),
             Entry::HomeMoved(body) => (Kind::HOME_MOVED, cbor::encode(body)),
             Entry::SlugTaken(body) => (Kind::SLUG_TAKEN, cbor::encode(body)),
+            Entry::GroupBegun(body) => (Kind::GROUP_BEGUN, cbor::encode(body)),
         }
     }
 
@@ -233,6 +254,7 @@ impl Entry {
             Kind::INVITE_REVOKED => cbor::decode(body, max).map(Entry::InviteRevoked),
             Kind::HOME_MOVED => cbor::decode(body, max).map(Entry::HomeMoved),
             Kind::SLUG_TAKEN => cbor::decode(body, max).map(Entry::SlugTaken),
+            Kind::GROUP_BEGUN => cbor::decode(body, max).map(Entry::GroupBegun),
             _ => Err(CborError::Shape),
         }
     }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ControlState, Member, Role, Stay};
+use super::{ControlState, Member, Role, Scope, Stay};
 use crate::{
     identity::NodeId,
     ids::{OpId, SpaceId},
@@ -40,21 +40,24 @@ impl ControlState {
             invites: BTreeMap::new(),
             slugs: BTreeMap::new(),
             names: BTreeMap::new(),
-            pair: Some((low, high)),
+            scope: Scope::Pair(low, high),
             forked: None,
         }
     }
 
     /// The two nodes of a pair space, low first (one node twice when it is the pair of a node with itself);
-    /// `None` for a workspace's own space.
+    /// `None` for any other space.
     pub fn pair_nodes(&self) -> Option<(NodeId, NodeId)> {
-        self.pair
+        match self.scope {
+            Scope::Pair(low, high) => Some((low, high)),
+            Scope::Workspace | Scope::Group => None,
+        }
     }
 
     /// To whom `node` speaks in this pair space: the other of the two, or itself when the pair is one node. `None`
-    /// in a workspace's own space, and for a node that is not one of the two.
+    /// in any other space, and for a node that is not one of the two.
     pub fn pair_partner(&self, node: NodeId) -> Option<NodeId> {
-        match self.pair? {
+        match self.pair_nodes()? {
             (low, high) if node == low => Some(high),
             (low, high) if node == high => Some(low),
             _ => None,

@@ -16,13 +16,14 @@ use crate::{
 /// The machine also asks about spaces the node does not hold: a peer may name any, and a pair space (see
 /// [`SpaceId::pair`]) is shared before anything was said in it. Such a space has no heights, no operations, and
 /// every log of it the height 0. Pair spaces are the machine's own business: they have no control log, so
-/// [`View::spaces`] does not list them and [`View::control`] answers `None` for them, held or not.
+/// [`View::spaces`] does not list them and [`View::control`] answers `None` for them, held or not. Group spaces are
+/// spaces like those of workspaces, shared with fewer.
 pub trait View {
     /// Why reading fails; the caller stops.
     type Error;
-    /// Workspaces' spaces this node holds; no pair spaces.
+    /// Spaces with a control log that this node holds: workspaces' own and groups.
     fn spaces(&self) -> Result<Vec<SpaceId>, Self::Error>;
-    /// The control state of a workspace's space; `None` for a pair space and for what this node does not hold.
+    /// The control state of such a space; `None` for a pair space and for what this node does not hold.
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Self::Error>;
     /// Encoded entries of a control log from height `from` on: at least one if there is one, about
     /// `bytes_max` bytes of them.

@@ -220,7 +220,8 @@ impl View {
             Some(Entry::SlugTaken(taken)) => json!({ "principal_id": taken.principal, "slug": taken.slug }),
             Some(Entry::HomeMoved(moved)) => json!({ "home": moved.node.to_string() }),
             Some(Entry::InviteRevoked(revoked)) => json!({ "invite_id": ask::invite_text(&revoked.invite) }),
-            None => json!({}),
+            // What a group decides is told as what becomes of its stream.
+            Some(Entry::GroupBegun(_)) | None => json!({}),
         })
     }
 

@@ -29,11 +29,14 @@ impl sync::View for SyncView<'_> {
     type Error = StoreError;
 
     fn spaces(&self) -> Result<Vec<SpaceId>, StoreError> {
-        Ok(self.view.state.controls.keys().copied().collect())
+        let state = &self.view.state;
+        Ok(state.controls.keys().chain(state.groups.keys()).copied().collect())
     }
 
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, StoreError> {
-        Ok(self.view.state.controls.get(&space).cloned())
+        let state = &self.view.state;
+        let group = || state.groups.get(&space).map(|group| &group.control);
+        Ok(state.controls.get(&space).or_else(group).cloned())
     }
 
     fn control_entries(

@@ -17,8 +17,9 @@ use crate::{
 
 impl Machine {
     /// Shares exactly the spaces of which both of us are members, as far as our control logs say, and the
-    /// pair space of us two in each in which both of us may write. Of a space whose control log does not
-    /// reach to our own admission yet, members are asked for the rest.
+    /// pair space of us two in each workspace in which both of us may write; a group only while that holds of its
+    /// workspace, too. Of a space whose control log does not reach to our own admission yet, members are asked for
+    /// the rest.
     pub(super) fn review<V: View>(&mut self, now_ms: u64, view: &V) -> Result<(), V::Error> {
         if !self.greeted {
             return Ok(());
@@ -26,7 +27,7 @@ impl Machine {
         let mut ours = Vec::new();
         for space in view.spaces()? {
             let Some(control) = view.control(space)? else { continue };
-            if control.role(self.peer).is_none() {
+            if control.role(self.peer).is_none() || !self.may_share(&control, view)? {
                 continue;
             }
             if control.role(self.me).is_some() {
@@ -46,7 +47,9 @@ impl Machine {
                 self.send_control(now_ms, space, view)?;
                 self.send_digest(space, &control, view)?;
                 self.tell_fork(space, &control);
-                self.out.push(Output::Shared(space));
+                if !control.is_private() {
+                    self.out.push(Output::Shared(space));
+                }
             }
             if let Some(pair) = pair
                 && let Entry::Vacant(new) = self.shared.entry(pair)
@@ -59,12 +62,25 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether what is for some of a workspace may flow here, if the space is for some: not to or from a node that the
+    /// workspace let go.
+    fn may_share<V: View>(&self, control: &ControlState, view: &V) -> Result<bool, V::Error> {
+        if !control.is_private() {
+            return Ok(true);
+        }
+        let workspace = view.control(control.genesis().space())?;
+        Ok(workspace.is_some_and(|workspace| self.both_write(&workspace)))
+    }
+
+    fn both_write(&self, workspace: &ControlState) -> bool {
+        [self.me, self.peer].iter().all(|node| workspace.role(*node).is_some_and(Role::writes))
+    }
+
     /// The pair space of us two in a workspace, while both of us may write there. That of a node with itself
-    /// stays where it is, also between two lives of that node.
+    /// stays where it is, also between two lives of that node. A group is no workspace.
     fn pair_in(&self, workspace: &ControlState) -> Option<SpaceId> {
-        let writes = |node| workspace.role(node).is_some_and(Role::writes);
-        let both = self.me != self.peer && writes(self.me) && writes(self.peer);
-        both.then(|| SpaceId::pair(workspace.space(), self.me, self.peer))
+        let fits = !workspace.is_private() && self.me != self.peer && self.both_write(workspace);
+        fits.then(|| SpaceId::pair(workspace.space(), self.me, self.peer))
     }
 
     /// The control state of a space: of a pair space that is shared, or as the view knows it.
