@@ -100,7 +100,7 @@ impl Shop {
             text.map(|text| Reply { text: text.into(), metadata: Vec::new(), attachments: Vec::new() });
         let (instance, token) = (instance.to_owned(), granted.token.clone());
         let completion = Completion { instance, token, reply };
-        let (space, bot, id, dice) = (self.space, self.bot, granted.id, [self.node.fresh(); 20]);
+        let (space, bot, id, dice) = (self.space, self.bot, granted.id, [self.node.fresh(); 25]);
         self.node.write(move |batch| batch.complete_invocation(space, bot, id, completion, dice))
     }
 
