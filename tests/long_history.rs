@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use support::{Api, PAUSE, Place};
+use support::{Api, Place, until_within};
 
 mod support;
 
@@ -21,6 +21,8 @@ const WRITERS: usize = 64;
 const WORDS: usize = 20;
 /// Different words; as in a language, the first are said far more often than the last.
 const VOCABULARY: f64 = 30_000.0;
+/// How long the index may lag behind what was said.
+const INDEXED: Duration = Duration::from_secs(600);
 /// Questions of one kind of which the times are told.
 const QUESTIONS: usize = 400;
 
@@ -74,13 +76,11 @@ async fn fill(person: &Api, messages: &str) {
 }
 
 async fn until_indexed(api: &Api) {
-    loop {
+    until_within(INDEXED, "all messages are in the index", || async {
         let search = api.get("/node/v1/status").await.expect(200)["search"].take();
-        if search["events"] == search["events_total"] {
-            return;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+        (search["events"] == search["events_total"]).then_some(())
+    })
+    .await;
 }
 
 async fn search(person: &Api, path: &str) {
