@@ -2,8 +2,6 @@
 //! nothing behind; and neither the backup nor what was there is ever lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{
     fs,
     os::unix::{
@@ -16,7 +14,7 @@ use std::{
 
 use muster_protocol::ids::SpaceId;
 use muster_storage::{Disk, put_in_place, verify};
-use support::Node;
+use crate::support::Node;
 
 /// What was said before the backup, and after it.
 const OLD: [&str; 2] = ["before the backup", "after the backup"];

@@ -1,13 +1,11 @@
 //! Backups: consistent, verified, private, and unable to contradict the original.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{fs, path::Path};
 
 use muster_protocol::control::Role;
 use muster_storage::{BackupError, Disk};
-use support::{
+use crate::support::{
     Node,
     link::{exchange, exchange_all},
 };

@@ -1,8 +1,6 @@
 //! What `verify` says of a store: everything in it, or what is wrong with it; and nothing of the file changes.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{fs, path::Path, sync::mpsc};
 
 use muster_protocol::control::Role;
@@ -14,7 +12,7 @@ use muster_storage::{
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redb::StorageBackend;
-use support::{Node, link::exchange};
+use crate::support::{Node, link::exchange};
 
 fn open(path: &Path, seed: u8, fresh: u8) -> Node {
     Node::open(Disk::File(path.to_owned()), seed, fresh).unwrap()

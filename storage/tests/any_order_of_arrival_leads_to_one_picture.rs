@@ -2,8 +2,6 @@
 //! role) come to several nodes in different orders; in the end all show the same.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use muster_protocol::{
     cbor::Bytes,
     control::{Entry, Role, RoleSet},
@@ -15,7 +13,7 @@ use muster_protocol::{
 use muster_storage::SyncView;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{
+use crate::support::{
     Node, Session,
     recount::{assert_counts, by_node},
     talk::{Said, Voice},

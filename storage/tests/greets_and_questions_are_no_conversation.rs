@@ -1,8 +1,6 @@
 //! greet and whois are stored and told, and counted only as far as N-114 wants (N-17, N-18, N-90, N-112 to N-115).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
 use muster_protocol::{
@@ -11,7 +9,7 @@ use muster_protocol::{
     network::{ChannelName, Kind},
 };
 use muster_storage::{Changes, ChannelRow, Listener, SendOutcome, StoreError};
-use support::{
+use crate::support::{
     Node, Session,
     link::exchange,
     talk::{Message, Said},

@@ -1,8 +1,6 @@
 //! Crashes: whatever happens to the disk, what was answered is there afterwards, and nothing is torn.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
@@ -21,7 +19,7 @@ use muster_storage::{
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{
+use crate::support::{
     Node, START_MS, Session, options,
     recount::{assert_counts, by_node},
     talk::{Message, Said},

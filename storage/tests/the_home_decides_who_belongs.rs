@@ -1,8 +1,6 @@
 //! Tickets, invites and removals, as the home of a workspace decides them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use muster_protocol::{
     ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Question, SignedQuestion},
     cbor::{Bytes, Bytes16},
@@ -12,7 +10,7 @@ use muster_protocol::{
     operation::{Draft, Kind, Operation},
     ticket::{JoinRefusal, Ticket},
 };
-use support::{Node, START_MS, forge};
+use crate::support::{Node, START_MS, forge};
 
 fn let_in(home: &Node, ticket: &Ticket, node: &Node) -> Result<Vec<u8>, JoinRefusal> {
     let (ticket, node) = (ticket.clone(), node.identity.node());

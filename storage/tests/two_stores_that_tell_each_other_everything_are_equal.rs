@@ -1,10 +1,8 @@
 //! Convergence: nodes that hold the same operations show the same, in whatever order those came.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use muster_protocol::control::Role;
-use support::{
+use crate::support::{
     Node,
     link::{exchange, exchange_all},
 };

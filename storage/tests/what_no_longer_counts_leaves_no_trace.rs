@@ -2,8 +2,6 @@
 //! time never let count. Sequences stay.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use muster_protocol::{
     cbor::Bytes,
     control::{Entry, Role, RoleSet},
@@ -11,7 +9,7 @@ use muster_protocol::{
     network::{ChannelName, WorkState},
 };
 use muster_storage::SendOutcome;
-use support::{
+use crate::support::{
     Node, Session,
     link::exchange,
     recount::{assert_counts, by_node},

@@ -1,8 +1,6 @@
 //! Work is what its messages in people's order say, on every node, whatever came first (N-43 to N-53).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use muster_protocol::{
@@ -14,7 +12,7 @@ use muster_protocol::{
 use muster_storage::SendOutcome;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{
+use crate::support::{
     Node, START_MS, Session, forge,
     link::exchange,
     recount::{assert_counts, by_node},

@@ -1,8 +1,6 @@
 //! Messages summon bots, and each summons is worked on by one runtime at a time, whatever happens in between.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::collections::BTreeSet;
 
 use muster_protocol::{
@@ -24,7 +22,7 @@ use muster_storage::{
     Claiming, Completion, Granted, InvocationRow, LinkRow, NewKey, NewLink, NewStep, NotCompleted, NotLinked,
     NotPosted, Reply, RuntimeSaid, Window,
 };
-use support::{Node, link::exchange_all};
+use crate::support::{Node, link::exchange_all};
 use ulid::Ulid;
 
 /// A workspace of one node with a person and a bot in `builders`.
