@@ -12,9 +12,9 @@ use std::{
     process::Command,
 };
 
+use crate::support::Node;
 use muster_protocol::ids::SpaceId;
 use muster_storage::{Disk, put_in_place, verify};
-use crate::support::Node;
 
 /// What was said before the backup, and after it.
 const OLD: [&str; 2] = ["before the backup", "after the backup"];

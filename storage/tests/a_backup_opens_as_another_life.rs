@@ -3,12 +3,12 @@
 
 use std::{fs, path::Path};
 
-use muster_protocol::control::Role;
-use muster_storage::{BackupError, Disk};
 use crate::support::{
     Node,
     link::{exchange, exchange_all},
 };
+use muster_protocol::control::Role;
+use muster_storage::{BackupError, Disk};
 
 fn open(path: &Path, seed: u8, fresh: u8) -> Node {
     Node::open(Disk::File(path.to_owned()), seed, fresh).unwrap()

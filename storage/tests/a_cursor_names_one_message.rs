@@ -2,9 +2,9 @@
 //! pages are the same on every node (N-89, N-109).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use crate::support::{Node, Session, link::exchange, talk::Said};
 use muster_protocol::{control::Role, ids::SpaceId, network::Kind};
 use muster_storage::MessagePage;
-use crate::support::{Node, Session, link::exchange, talk::Said};
 
 const THREAD: &str = "thread_one";
 

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use crate::support::{Node, Session, link::exchange};
 use muster_protocol::{control::Role, ids::SpaceId};
 use muster_storage::{Disk, SendOutcome};
-use crate::support::{Node, Session, link::exchange};
 
 fn on_disk(folder: &Path) -> Node {
     Node::open(Disk::File(folder.join("store.redb")), 1, 1).unwrap()

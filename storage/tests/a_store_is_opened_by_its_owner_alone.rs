@@ -3,10 +3,10 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use crate::support::{Node, options};
 use muster_protocol::{control::Role, identity::Identity, ids::StoreId};
 use muster_storage::{Disk, OpenError, SCHEMA_VERSION, Store};
 use redb::TableDefinition;
-use crate::support::{Node, options};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 

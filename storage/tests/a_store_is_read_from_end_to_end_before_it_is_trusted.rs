@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path, sync::mpsc};
 
+use crate::support::{Node, link::exchange};
 use muster_protocol::control::Role;
 use muster_storage::{
     Batch, Disk,
@@ -12,7 +13,6 @@ use muster_storage::{
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redb::StorageBackend;
-use crate::support::{Node, link::exchange};
 
 fn open(path: &Path, seed: u8, fresh: u8) -> Node {
     Node::open(Disk::File(path.to_owned()), seed, fresh).unwrap()

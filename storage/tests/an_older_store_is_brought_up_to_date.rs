@@ -4,12 +4,12 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use crate::support::options;
 use muster_protocol::{
     identity::Identity,
     network::{ChannelName, Kind, ThreadId, WorkId, WorkState},
 };
 use muster_storage::{Disk, MessagePage, OpenError, SCHEMA_VERSION, Store, Window};
-use crate::support::options;
 
 /// The key of the node that wrote the fixtures. It was made for them.
 const SEED: &str = "0f0ef328816b651fab7794405de0d91ae567cdeabdf77c50ecd09c59a8bff140";

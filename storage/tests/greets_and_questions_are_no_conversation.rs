@@ -3,17 +3,17 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::support::{
+    Node, Session,
+    link::exchange,
+    talk::{Message, Said},
+};
 use muster_protocol::{
     control::Role,
     ids::SpaceId,
     network::{ChannelName, Kind},
 };
 use muster_storage::{Changes, ChannelRow, Listener, SendOutcome, StoreError};
-use crate::support::{
-    Node, Session,
-    link::exchange,
-    talk::{Message, Said},
-};
 
 fn two() -> (Node, Node, SpaceId, Session, Session) {
     let (ada, bob) = (Node::new(1), Node::new(2));

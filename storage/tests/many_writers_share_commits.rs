@@ -7,9 +7,9 @@ use std::sync::{
     mpsc,
 };
 
+use crate::support::{Node, options};
 use muster_protocol::{identity::Identity, limits};
 use muster_storage::{Changes, Disk, Listener, NotTaken, SendOutcome, Store, StoreError, crash::CrashDisk};
-use crate::support::{Node, options};
 
 /// A node whose store has its writer thread.
 fn threaded(disk: &CrashDisk) -> (Node, tempfile::TempDir) {

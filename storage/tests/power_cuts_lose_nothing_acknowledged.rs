@@ -7,6 +7,11 @@ use std::sync::{
     mpsc,
 };
 
+use crate::support::{
+    Node, START_MS, Session, options,
+    recount::{assert_counts, by_node},
+    talk::{Message, Said},
+};
 use muster_protocol::{
     control::{ControlState, Role},
     ids::SpaceId,
@@ -19,11 +24,6 @@ use muster_storage::{
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use crate::support::{
-    Node, START_MS, Session, options,
-    recount::{assert_counts, by_node},
-    talk::{Message, Said},
-};
 
 /// How many histories are cut; each is cut several times.
 const SEEDS: u64 = 80;

@@ -3,6 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::support::{
+    Node, START_MS, Session, forge,
+    link::exchange,
+    recount::{assert_counts, by_node},
+    talk::{Message, Said, Voice},
+};
 use muster_protocol::{
     control::Role,
     ids::{LogId, SpaceId},
@@ -12,12 +18,6 @@ use muster_protocol::{
 use muster_storage::SendOutcome;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use crate::support::{
-    Node, START_MS, Session, forge,
-    link::exchange,
-    recount::{assert_counts, by_node},
-    talk::{Message, Said, Voice},
-};
 
 const SEEDS: u64 = 12;
 const MESSAGES: usize = 70;

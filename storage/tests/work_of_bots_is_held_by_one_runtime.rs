@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::{Node, link::exchange_all};
 use muster_protocol::{
     ask::work::{Act, ClaimAsked, HolderAsked, WorkAnswer, WorkRefused, WorkRequest},
     cbor::Bytes32,
@@ -22,7 +23,6 @@ use muster_storage::{
     Claiming, Completion, Granted, InvocationRow, LinkRow, NewKey, NewLink, NewStep, NotCompleted, NotLinked,
     NotPosted, Reply, RuntimeSaid, Window,
 };
-use crate::support::{Node, link::exchange_all};
 use ulid::Ulid;
 
 /// A workspace of one node with a person and a bot in `builders`.
