@@ -121,7 +121,12 @@ async fn list(person: &Api, messages: &str) {
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-    println!("{what}: {:.1} ms at the median, {:.1} ms for 95 of 100, {:.1} ms at most", at(50), at(95), at(100));
+    println!(
+        "{what}: {:.1} ms at the median, {:.1} ms for 95 of 100, {:.1} ms at most",
+        at(50),
+        at(95),
+        at(100)
+    );
 }
 
 fn median(times: &mut [Duration]) -> Duration {

@@ -25,8 +25,8 @@ pub(crate) fn embedder(settings: &Search) -> anyhow::Result<Option<Arc<dyn Embed
 
 fn endpoint(settings: &Search) -> anyhow::Result<Arc<dyn Embedder>> {
     anyhow::ensure!(
-        settings.embeddings_url.starts_with("http://"),
-        "search.embeddings_url has to begin with http://: this program speaks no TLS; put a local server or proxy in between"
+        ["http://", "https://"].iter().any(|scheme| settings.embeddings_url.starts_with(scheme)),
+        "search.embeddings_url has to begin with http:// or https://, such as http://127.0.0.1:11434/v1"
     );
     anyhow::ensure!(
         !settings.embeddings_model.is_empty(),
@@ -58,7 +58,7 @@ fn model(_: &str) -> anyhow::Result<Arc<dyn Embedder>> {
     )
 }
 
-/// Asks the address that the operator named, and follows it nowhere else. Made anew for each question, because it may not be
+/// Asks the address that the operator named, and follows it nowhere else; over TLS it trusts whom the system trusts. Made anew for each question, because it may not be
 /// made or dropped inside an asynchronous task, and the index is.
 struct Client;
 

@@ -2,8 +2,6 @@
 //! nothing behind; and neither the backup nor what was there is ever lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{
     fs,
     os::unix::{
@@ -14,9 +12,9 @@ use std::{
     process::Command,
 };
 
+use crate::support::Node;
 use muster_protocol::ids::SpaceId;
 use muster_storage::{Disk, put_in_place, verify};
-use support::Node;
 
 /// What was said before the backup, and after it.
 const OLD: [&str; 2] = ["before the backup", "after the backup"];

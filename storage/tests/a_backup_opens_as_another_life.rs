@@ -1,16 +1,14 @@
 //! Backups: consistent, verified, private, and unable to contradict the original.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{fs, path::Path};
 
-use muster_protocol::control::Role;
-use muster_storage::{BackupError, Disk};
-use support::{
+use crate::support::{
     Node,
     link::{exchange, exchange_all},
 };
+use muster_protocol::control::Role;
+use muster_storage::{BackupError, Disk};
 
 fn open(path: &Path, seed: u8, fresh: u8) -> Node {
     Node::open(Disk::File(path.to_owned()), seed, fresh).unwrap()

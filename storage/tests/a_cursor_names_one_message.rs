@@ -2,11 +2,9 @@
 //! pages are the same on every node (N-89, N-109).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, Session, link::exchange, talk::Said};
 use muster_protocol::{control::Role, ids::SpaceId, network::Kind};
 use muster_storage::MessagePage;
-use support::{Node, Session, link::exchange, talk::Said};
 
 const THREAD: &str = "thread_one";
 
@@ -52,7 +50,7 @@ impl Pair {
             let rows = node.page(self.space, "builders", THREAD, &page).unwrap();
             let Some(row) = rows.into_iter().next() else { return read };
             cursor = Some(row.name.clone());
-            read.push((row.name, support::text(&row.envelope)));
+            read.push((row.name, crate::support::text(&row.envelope)));
             assert!(read.len() < 50, "it goes round in circles: {read:?}");
         }
     }

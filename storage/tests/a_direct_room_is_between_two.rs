@@ -1,8 +1,12 @@
 //! Direct rooms: two peers, one room, seen by their nodes alone (N-32, N-33, N-38 to N-42, N-105, N-106, N-109).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{
+    Node, START_MS, Session, forge,
+    link::{exchange, exchange_all},
+    recount::{assert_counts, by_node},
+    talk::{Message, Said, Voice},
+};
 use muster_protocol::{
     control::Role,
     ids::{LogId, SpaceId, StreamId},
@@ -10,12 +14,6 @@ use muster_protocol::{
     operation::{Draft, Operation},
 };
 use muster_storage::{ChannelRow, MessagePage, RoomRow, SendOutcome, UnknownCursor};
-use support::{
-    Node, START_MS, Session, forge,
-    link::{exchange, exchange_all},
-    recount::{assert_counts, by_node},
-    talk::{Message, Said, Voice},
-};
 
 struct Two {
     ada: Node,

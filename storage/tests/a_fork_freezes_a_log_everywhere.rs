@@ -1,15 +1,13 @@
 //! Two operations in one place of a log: nobody can say which is right, so neither counts anywhere.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, draft, forge, link::exchange};
 use muster_protocol::{
     control::Role,
     fork::ForkProof,
     identity::Identity,
     ids::{LogId, SpaceId},
 };
-use support::{Node, draft, forge, link::exchange};
 
 /// A home, a witness, and a member whose copied folder went on writing the same log.
 fn forked() -> (Node, Node, Node, Node, SpaceId) {

@@ -1,8 +1,7 @@
 //! A home that signed two entries for one height: whoever sees both keeps the proof, and takes no decision any more.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, link::exchange};
 use muster_protocol::{
     ask::AdminRefusal,
     cbor::Bytes,
@@ -11,7 +10,6 @@ use muster_protocol::{
     ids::{LogId, SpaceId},
     ticket::JoinRefusal,
 };
-use support::{Node, link::exchange};
 
 fn set(node: &Node, role: Role) -> Entry {
     let node = node.identity.node();

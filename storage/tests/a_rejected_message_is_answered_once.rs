@@ -1,8 +1,12 @@
 //! Automatic receipts: what a node answers in a peer's name, once, and what it leaves unanswered (N-91 to N-94).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{
+    Node, START_MS, Session, forge,
+    link::exchange,
+    recount::{assert_counts, by_node},
+    talk::{Message, Said, Voice},
+};
 use muster_protocol::{
     cbor::Bytes,
     control::{Entry, Role, RoleSet},
@@ -12,12 +16,6 @@ use muster_protocol::{
 };
 use muster_storage::SendOutcome;
 use serde_json::json;
-use support::{
-    Node, START_MS, Session, forge,
-    link::exchange,
-    recount::{assert_counts, by_node},
-    talk::{Message, Said, Voice},
-};
 
 /// A home with a peer, a member with another, and a voice that writes as a second member would not: by hand.
 struct Stage {

@@ -1,13 +1,11 @@
 //! Sending: acknowledged means on disk, once, under the id its sender chose (N-82, N-83, N-89).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{Node, Session, link::exchange};
 use muster_protocol::{control::Role, ids::SpaceId};
 use muster_storage::{Disk, SendOutcome};
-use support::{Node, Session, link::exchange};
 
 fn on_disk(folder: &Path) -> Node {
     Node::open(Disk::File(folder.join("store.redb")), 1, 1).unwrap()

@@ -1,14 +1,12 @@
 //! Opening: the right program, the right node, one process; a file that is refused stays as it is.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{fs, path::Path, sync::Arc};
 
+use crate::support::{Node, options};
 use muster_protocol::{control::Role, identity::Identity, ids::StoreId};
 use muster_storage::{Disk, OpenError, SCHEMA_VERSION, Store};
 use redb::TableDefinition;
-use support::{Node, options};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 

@@ -1,10 +1,9 @@
 //! What `verify` says of a store: everything in it, or what is wrong with it; and nothing of the file changes.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{fs, path::Path, sync::mpsc};
 
+use crate::support::{Node, link::exchange};
 use muster_protocol::control::Role;
 use muster_storage::{
     Batch, Disk,
@@ -14,7 +13,6 @@ use muster_storage::{
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redb::StorageBackend;
-use support::{Node, link::exchange};
 
 fn open(path: &Path, seed: u8, fresh: u8) -> Node {
     Node::open(Disk::File(path.to_owned()), seed, fresh).unwrap()

@@ -1,12 +1,10 @@
 //! What is handed to a session's program, and what leaves an inbox otherwise (N-97 to N-102).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, Session, text};
 use muster_protocol::ids::SpaceId;
 use muster_storage::{Disk, HandedOver, ProgramFailure, SessionRow};
 use serde_json::{Value, json};
-use support::{Node, Session, text};
 
 /// Inboxes hold three here.
 fn two_sessions(node: &Node) -> (SpaceId, Session, Session) {

@@ -1,11 +1,9 @@
 //! Inboxes of local sessions (N-90, N-97 to N-102).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, Session, link::exchange};
 use muster_protocol::{control::Role, ids::SpaceId, network::PeerName};
 use muster_storage::{Disk, SessionState};
-use support::{Node, Session, link::exchange};
 
 /// Inboxes hold three here.
 fn two_sessions(node: &Node) -> (SpaceId, Session, Session) {

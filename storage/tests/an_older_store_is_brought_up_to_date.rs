@@ -2,16 +2,14 @@
 //! is made first, and nothing that was said is lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{fs, path::Path, sync::Arc};
 
+use crate::support::options;
 use muster_protocol::{
     identity::Identity,
     network::{ChannelName, Kind, ThreadId, WorkId, WorkState},
 };
 use muster_storage::{Disk, MessagePage, OpenError, SCHEMA_VERSION, Store, Window};
-use support::options;
 
 /// The key of the node that wrote the fixtures. It was made for them.
 const SEED: &str = "0f0ef328816b651fab7794405de0d91ae567cdeabdf77c50ecd09c59a8bff140";

@@ -2,8 +2,11 @@
 //! role) come to several nodes in different orders; in the end all show the same.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{
+    Node, Session,
+    recount::{assert_counts, by_node},
+    talk::{Said, Voice},
+};
 use muster_protocol::{
     cbor::Bytes,
     control::{Entry, Role, RoleSet},
@@ -15,11 +18,6 @@ use muster_protocol::{
 use muster_storage::SyncView;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{
-    Node, Session,
-    recount::{assert_counts, by_node},
-    talk::{Said, Voice},
-};
 
 const SEEDS: u64 = 24;
 const STEPS: usize = 80;

@@ -1,14 +1,12 @@
 //! What lists and pages show (N-105, N-106, N-109, N-112, N-114, N-115, N-119).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, Session, talk::Said, text};
 use muster_protocol::{
     ids::SpaceId,
     network::{ChannelName, Kind, ThreadId, WorkId, WorkState},
 };
 use muster_storage::{ChannelRow, MessagePage, SendOutcome, UnknownCursor};
-use support::{Node, Session, talk::Said, text};
 
 fn talking() -> (Node, SpaceId, Session, Session) {
     let node = Node::new(1);

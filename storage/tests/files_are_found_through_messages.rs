@@ -1,8 +1,7 @@
 //! Files: unknown until a message links to them, then the same on every node, whatever comes first.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, link::exchange_all};
 use muster_protocol::{
     attachment::ProcessingStatus,
     cbor::{Bytes, Bytes32},
@@ -13,7 +12,6 @@ use muster_protocol::{
     stream::TakesPart,
 };
 use muster_storage::{AttachmentRow, BlobId, Card, NewPost, NewUpload};
-use support::{Node, link::exchange_all};
 use ulid::Ulid;
 
 const CHANNEL: &str = "builders";

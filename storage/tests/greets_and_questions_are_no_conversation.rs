@@ -1,21 +1,19 @@
 //! greet and whois are stored and told, and counted only as far as N-114 wants (N-17, N-18, N-90, N-112 to N-115).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
+use crate::support::{
+    Node, Session,
+    link::exchange,
+    talk::{Message, Said},
+};
 use muster_protocol::{
     control::Role,
     ids::SpaceId,
     network::{ChannelName, Kind},
 };
 use muster_storage::{Changes, ChannelRow, Listener, SendOutcome, StoreError};
-use support::{
-    Node, Session,
-    link::exchange,
-    talk::{Message, Said},
-};
 
 fn two() -> (Node, Node, SpaceId, Session, Session) {
     let (ada, bob) = (Node::new(1), Node::new(2));

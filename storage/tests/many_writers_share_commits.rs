@@ -1,17 +1,15 @@
 //! The writer: group commit, backpressure, order of replies, and how it ends.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU32, Ordering},
     mpsc,
 };
 
+use crate::support::{Node, options};
 use muster_protocol::{identity::Identity, limits};
 use muster_storage::{Changes, Disk, Listener, NotTaken, SendOutcome, Store, StoreError, crash::CrashDisk};
-use support::{Node, options};
 
 /// A node whose store has its writer thread.
 fn threaded(disk: &CrashDisk) -> (Node, tempfile::TempDir) {

@@ -1,8 +1,7 @@
 //! Memos: made from messages, the same on every node in any order of arrival, and found by who can read the messages.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, link::exchange_all};
 use muster_protocol::{
     control::Role,
     ids::{SpaceId, StreamId},
@@ -15,7 +14,6 @@ use muster_storage::{
     Author, MemoKind, MemoQuery, MemoReader, MemoRow, MemoStatus, NewMemo, NewPost, NotWritten,
 };
 use rand::{SeedableRng, seq::SliceRandom};
-use support::{Node, link::exchange_all};
 use ulid::Ulid;
 
 const CHANNEL: &str = "builders";

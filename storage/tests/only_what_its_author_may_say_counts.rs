@@ -1,8 +1,7 @@
 //! The semantic layer: what is signed is stored, and counts only where its author may say it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, START_MS, draft, forge, link::exchange};
 use muster_protocol::{
     cbor::{Bytes, Bytes16},
     control::{Entry, MemberAdded, Role},
@@ -11,7 +10,6 @@ use muster_protocol::{
     network::WorkspaceRef,
     operation::{self, Draft, Operation},
 };
-use support::{Node, START_MS, draft, forge, link::exchange};
 
 /// A home, a member, and an operation of that member that the store of an honest node would not make.
 fn stored(make: impl FnOnce(&Node, &Node, SpaceId) -> Draft) -> (Node, Node, SpaceId) {

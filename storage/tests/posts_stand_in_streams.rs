@@ -1,8 +1,7 @@
 //! What people and bots say: where it is listed, once, edited, deleted, and the same on every node.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, link::exchange_all};
 use muster_protocol::{
     control::Role,
     ids::{SpaceId, StreamId},
@@ -11,7 +10,6 @@ use muster_protocol::{
 };
 use muster_storage::{Author, NotPosted, PostRow, Window};
 use rand::{SeedableRng, seq::SliceRandom};
-use support::{Node, link::exchange_all};
 use ulid::Ulid;
 
 impl Node {

@@ -1,14 +1,17 @@
 //! Crashes: whatever happens to the disk, what was answered is there afterwards, and nothing is torn.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
     mpsc,
 };
 
+use crate::support::{
+    Node, START_MS, Session, options,
+    recount::{assert_counts, by_node},
+    talk::{Message, Said},
+};
 use muster_protocol::{
     control::{ControlState, Role},
     ids::SpaceId,
@@ -21,11 +24,6 @@ use muster_storage::{
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{
-    Node, START_MS, Session, options,
-    recount::{assert_counts, by_node},
-    talk::{Message, Said},
-};
 
 /// How many histories are cut; each is cut several times.
 const SEEDS: u64 = 80;

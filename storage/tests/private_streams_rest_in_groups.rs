@@ -1,8 +1,7 @@
 //! Private channels and scratchpads: on the nodes of those who take part, however many, and on no others.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, link::exchange};
 use muster_protocol::{
     control::Role,
     ids::{SpaceId, StreamId},
@@ -11,7 +10,6 @@ use muster_protocol::{
     stream::{StreamChanged, StreamKind, StreamPart, TakesPart},
 };
 use muster_storage::{Disk, NotPosted, Window, verify};
-use support::{Node, link::exchange};
 
 impl Node {
     /// Opens a private channel in which these take part.

@@ -1,8 +1,7 @@
 //! Tickets, invites and removals, as the home of a workspace decides them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, START_MS, forge};
 use muster_protocol::{
     ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Question, SignedQuestion},
     cbor::{Bytes, Bytes16},
@@ -12,7 +11,6 @@ use muster_protocol::{
     operation::{Draft, Kind, Operation},
     ticket::{JoinRefusal, Ticket},
 };
-use support::{Node, START_MS, forge};
 
 fn let_in(home: &Node, ticket: &Ticket, node: &Node) -> Result<Vec<u8>, JoinRefusal> {
     let (ticket, node) = (ticket.clone(), node.identity.node());

@@ -1,8 +1,7 @@
 //! Another node decides from some height on, and everybody agrees from which.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Node, START_MS};
 use muster_protocol::{
     ask::{AdminRefusal, AdminRequest, Answer, JoinRequest, Question, SignedQuestion},
     cbor::Bytes,
@@ -11,7 +10,6 @@ use muster_protocol::{
     ticket::{JoinRefusal, Ticket},
 };
 use muster_storage::Disk;
-use support::{Node, START_MS};
 
 fn to(node: &Node) -> Entry {
     Entry::HomeMoved(HomeMoved { node: node.identity.node(), evidence: Bytes::default() })

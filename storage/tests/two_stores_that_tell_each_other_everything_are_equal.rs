@@ -1,13 +1,11 @@
 //! Convergence: nodes that hold the same operations show the same, in whatever order those came.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
-use muster_protocol::control::Role;
-use support::{
+use crate::support::{
     Node,
     link::{exchange, exchange_all},
 };
+use muster_protocol::control::Role;
 
 #[test]
 fn logs_reach_the_other_node_through_the_sync_machine() {

@@ -2,8 +2,12 @@
 //! time never let count. Sequences stay.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{
+    Node, Session,
+    link::exchange,
+    recount::{assert_counts, by_node},
+    talk::Said,
+};
 use muster_protocol::{
     cbor::Bytes,
     control::{Entry, Role, RoleSet},
@@ -11,12 +15,6 @@ use muster_protocol::{
     network::{ChannelName, WorkState},
 };
 use muster_storage::SendOutcome;
-use support::{
-    Node, Session,
-    link::exchange,
-    recount::{assert_counts, by_node},
-    talk::Said,
-};
 
 /// A home, a member whose messages above the first the home never saw, and a third who saw them all.
 fn cut() -> (Node, Node, Node, SpaceId, Session) {

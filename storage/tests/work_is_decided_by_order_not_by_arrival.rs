@@ -1,10 +1,14 @@
 //! Work is what its messages in people's order say, on every node, whatever came first (N-43 to N-53).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{
+    Node, START_MS, Session, forge,
+    link::exchange,
+    recount::{assert_counts, by_node},
+    talk::{Message, Said, Voice},
+};
 use muster_protocol::{
     control::Role,
     ids::{LogId, SpaceId},
@@ -14,12 +18,6 @@ use muster_protocol::{
 use muster_storage::SendOutcome;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{
-    Node, START_MS, Session, forge,
-    link::exchange,
-    recount::{assert_counts, by_node},
-    talk::{Message, Said, Voice},
-};
 
 const SEEDS: u64 = 12;
 const MESSAGES: usize = 70;

@@ -1,10 +1,9 @@
 //! Messages summon bots, and each summons is worked on by one runtime at a time, whatever happens in between.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::{Node, link::exchange_all};
 use muster_protocol::{
     ask::work::{Act, ClaimAsked, HolderAsked, WorkAnswer, WorkRefused, WorkRequest},
     cbor::Bytes32,
@@ -24,7 +23,6 @@ use muster_storage::{
     Claiming, Completion, Granted, InvocationRow, LinkRow, NewKey, NewLink, NewStep, NotCompleted, NotLinked,
     NotPosted, Reply, RuntimeSaid, Window,
 };
-use support::{Node, link::exchange_all};
 use ulid::Ulid;
 
 /// A workspace of one node with a person and a bot in `builders`.

@@ -73,8 +73,17 @@ impl Node {
 
     /// A node in a folder that may have been one's before.
     pub async fn start_in(home: tempfile::TempDir, settings: &[&str]) -> Self {
+        Self::start_told(home, settings, &[]).await
+    }
+
+    /// The same with these variables of the environment, and no others.
+    pub async fn start_told(home: tempfile::TempDir, settings: &[&str], told: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-        command.env_clear().args(["-o", "json", "--data"]).arg(home.path().join("node"));
+        command
+            .env_clear()
+            .envs(told.iter().copied())
+            .args(["-o", "json", "--data"])
+            .arg(home.path().join("node"));
         command.args(["up", "--no-mdns", "--http", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0"]);
         for setting in ["log.level=error"].iter().chain(settings) {
             command.args(["--set", setting]);

@@ -1,0 +1,34 @@
+//! What a store promises, one file for each promise. They are one program: compiled once, run together.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+mod a_backup_is_put_in_place_whole_or_not_at_all;
+mod a_backup_opens_as_another_life;
+mod a_cursor_names_one_message;
+mod a_direct_room_is_between_two;
+mod a_fork_freezes_a_log_everywhere;
+mod a_home_that_contradicts_itself_decides_nothing_more;
+mod a_rejected_message_is_answered_once;
+mod a_send_is_durable_when_its_reply_runs;
+mod a_store_is_opened_by_its_owner_alone;
+mod a_store_is_read_from_end_to_end_before_it_is_trusted;
+mod an_envelope_in_hand_is_kept_until_it_is_done;
+mod an_inbox_keeps_what_waits;
+mod an_older_store_is_brought_up_to_date;
+mod any_order_of_arrival_leads_to_one_picture;
+mod channels_and_threads_are_counted_as_they_are_written;
+mod files_are_found_through_messages;
+mod greets_and_questions_are_no_conversation;
+mod many_writers_share_commits;
+mod memos_are_distilled_from_messages;
+mod only_what_its_author_may_say_counts;
+mod posts_stand_in_streams;
+mod power_cuts_lose_nothing_acknowledged;
+mod private_streams_rest_in_groups;
+mod the_home_decides_who_belongs;
+mod the_home_moves;
+mod two_stores_that_tell_each_other_everything_are_equal;
+mod what_no_longer_counts_leaves_no_trace;
+mod work_is_decided_by_order_not_by_arrival;
+mod work_of_bots_is_held_by_one_runtime;
