@@ -191,7 +191,10 @@ async fn what_is_not_one_file_is_refused_by_its_own_name_w99_w100() {
     place.send_form(file()).await.refuses(400, "VALIDATION_ERROR"); // it breaks off
     let empty = place.upload("empty.bin", "application/octet-stream", b"").await;
     place.link(&empty).await;
-    assert_eq!(reqwest::get(place.url(&empty).await).await.unwrap().bytes().await.unwrap().len(), 0);
+    assert_eq!(
+        doors::plain().get(place.url(&empty).await).send().await.unwrap().bytes().await.unwrap().len(),
+        0
+    );
     // None of these left half a file behind.
     let half = std::fs::read_dir(node.home.path().join("node/blobs/new")).unwrap();
     assert_eq!(half.count(), 0);
@@ -207,7 +210,7 @@ async fn a_download_needs_its_link_and_is_never_run_w108() {
     place.link(&id).await;
     let url = place.url(&id).await;
     assert!(!url.contains(&place.person.key) && !url.contains(&id));
-    let got = reqwest::get(&url).await.unwrap();
+    let got = doors::plain().get(&url).send().await.unwrap();
     let header = |name: &str| got.headers()[name].to_str().unwrap().to_owned();
     assert_eq!((got.status().as_u16(), header("content-type").as_str()), (200, "text/html"));
     assert!(header("content-disposition").starts_with("attachment;"), "{}", header("content-disposition"));
@@ -215,7 +218,7 @@ async fn a_download_needs_its_link_and_is_never_run_w108() {
     assert!(header("content-security-policy").starts_with("sandbox;"));
     assert_eq!(got.bytes().await.unwrap(), page.as_slice());
 
-    let client = reqwest::Client::new();
+    let client = doors::plain();
     let range = |range: &str| client.get(&url).header("range", range).send();
     let part = range("bytes=1-6").await.unwrap();
     assert_eq!(
@@ -228,7 +231,7 @@ async fn a_download_needs_its_link_and_is_never_run_w108() {
     for forged in
         [url.replace("/attachments/", "/attachments/A"), format!("{url}A"), url[..url.len() - 2].to_owned()]
     {
-        assert_eq!(reqwest::get(&forged).await.unwrap().status(), 404);
+        assert_eq!(doors::plain().get(&forged).send().await.unwrap().status(), 404);
     }
     assert_ne!(place.url(&id).await, url, "asking again gives a fresh link");
     // When the message is gone, so is the file, whoever has a link.
@@ -237,7 +240,7 @@ async fn a_download_needs_its_link_and_is_never_run_w108() {
     let gone = format!("messages/{message}");
     let deleted = place.team.ask(&node, &place.person, Method::DELETE, &gone, None).await;
     assert_eq!(deleted.status, 204);
-    assert_eq!(reqwest::get(&url).await.unwrap().status(), 404);
+    assert_eq!(doors::plain().get(&url).send().await.unwrap().status(), 404);
 }
 
 /// The same workspace and channel at another node, with a person of its own.
@@ -266,11 +269,14 @@ async fn another_member_finds_the_file_and_fetches_its_bytes_when_they_are_wante
     assert_eq!(there.found(&json!({ "query": "line 99" })).await, [id.as_str()]);
     let url = there.url(&id).await;
     assert!(url.starts_with(&other.base), "{url}");
-    let bytes = reqwest::get(&url).await.unwrap().bytes().await.unwrap();
+    let bytes = doors::plain().get(&url).send().await.unwrap().bytes().await.unwrap();
     assert!(bytes == lines.as_bytes());
     // It has them now, also when the node it had them from is gone.
     drop(node.kill().await);
-    assert_eq!(reqwest::get(&there.url(&id).await).await.unwrap().bytes().await.unwrap().len(), lines.len());
+    assert_eq!(
+        doors::plain().get(&there.url(&id).await).send().await.unwrap().bytes().await.unwrap().len(),
+        lines.len()
+    );
 }
 
 const MIB: usize = 1024 * 1024;
@@ -303,7 +309,7 @@ async fn a_file_of_100_mib_passes_two_nodes_in_less_than_32_mib_and_one_more_byt
     let id = place.upload("whole.bin", "application/octet-stream", &whole).await;
     place.link(&id).await;
     there.processed(&id).await;
-    let mut got = reqwest::get(there.url(&id).await).await.unwrap();
+    let mut got = doors::plain().get(there.url(&id).await).send().await.unwrap();
     let mut at = 0;
     while let Some(chunk) = got.chunk().await.unwrap() {
         assert!(chunk == whole[at..at + chunk.len()], "byte {at} or one behind it");

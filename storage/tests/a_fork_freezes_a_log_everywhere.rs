@@ -99,7 +99,7 @@ fn a_strangers_fork_is_nothing_to_us() {
     let log = LogId { space, author: stranger.node(), incarnation: 1 };
     let sides = ["one", "two"].map(|text| {
         let envelope = ada.envelope(space, &coder, "thread_one", "m1", text);
-        forge(&stranger, 1, log, None, support::START_MS, draft(space, &envelope))
+        forge(&stranger, 1, log, None, crate::support::START_MS, draft(space, &envelope))
     });
     let proof = ForkProof::of(&sides[0], &sides[1]).unwrap();
     ada.write(move |batch| batch.freeze(&proof, &log, 1));

@@ -63,7 +63,7 @@ impl History {
             who = 0;
         }
         let (node, sessions) = &self.writers[who];
-        node.now_ms.set(support::START_MS + self.dice.random_range(0..100_000));
+        node.now_ms.set(crate::support::START_MS + self.dice.random_range(0..100_000));
         match self.dice.random_range(0..80) {
             60..80 => self.speak(who),
             0..32 => {
@@ -178,7 +178,7 @@ impl History {
 fn reader(seed: u64, number: u8, space: SpaceId, control: &[Operation], logs: &[Vec<Operation>]) -> Node {
     let mut dice = ChaCha8Rng::seed_from_u64(seed * 100 + u64::from(number));
     let node = Node::again(READER, 100 + number);
-    node.now_ms.set(support::START_MS + 10_000_000);
+    node.now_ms.set(crate::support::START_MS + 10_000_000);
     let genesis = control[0].clone();
     node.write(move |batch| batch.begin_space(&genesis));
     let hear = |entries: &[Operation]| {

@@ -4,33 +4,22 @@
 use crate::support::{Node, link::exchange_all};
 use muster_protocol::{
     attachment::ProcessingStatus,
-    cbor::{Bytes, Bytes32},
-    control::{Entry, Role, SlugTaken},
+    cbor::Bytes32,
+    control::Role,
     ids::{SpaceId, StreamId, owned_ulid},
     post::AttachmentRef,
-    principal::{PersonCard, Principal},
-    stream::TakesPart,
+    principal::Principal,
 };
-use muster_storage::{AttachmentRow, BlobId, Card, NewPost, NewUpload};
+use muster_storage::{AttachmentRow, BlobId, NewPost, NewUpload};
 use ulid::Ulid;
 
 const CHANNEL: &str = "builders";
 
 impl Node {
     /// A person of this node, with a slug, who takes part in the channel.
-    fn person(&self, home: &Node, space: SpaceId, slug: &str) -> Principal {
-        let node = self.identity.node();
-        let id = Principal::new_user(self.tick(), node, [self.fresh(); 5]);
-        let (name, email) = (slug.to_uppercase(), format!("{slug}@example.org"));
-        let card = PersonCard { id: id.to_string(), name, email, role: "member".into(), ended: false };
-        assert!(self.write(move |batch| batch.put_card(space, &Card::Person(card))));
-        let (principal, slug) = (id.to_string(), slug.to_owned());
-        let entry = Entry::SlugTaken(SlugTaken { node, principal, slug, evidence: Bytes::default() });
-        home.write(move |batch| batch.administer(space, node, entry, Vec::new())).expect("the slug is free");
-        self.learn_control(home, space);
-        let takes_part = TakesPart { channel: CHANNEL.into(), principal: id.to_string(), joined: true };
-        let stream = StreamId::channel(space, CHANNEL);
-        assert!(self.write(move |batch| batch.take_part(space, stream, &takes_part)));
+    fn builder(&self, home: &Node, space: SpaceId, slug: &str) -> Principal {
+        let id = self.person(home, space, slug);
+        self.take_part(space, CHANNEL, id, true);
         id
     }
 
@@ -92,8 +81,8 @@ fn two() -> (Node, Node, SpaceId, Principal, Principal) {
     let space = ada.found();
     bob.join(&ada, space, Role::Member);
     ada.open_channel(space, CHANNEL, "Building");
-    let one = ada.person(&ada, space, "ada");
-    let two = bob.person(&ada, space, "bob");
+    let one = ada.builder(&ada, space, "ada");
+    let two = bob.builder(&ada, space, "bob");
     exchange_all(&[&ada, &bob], space);
     (ada, bob, space, one, two)
 }

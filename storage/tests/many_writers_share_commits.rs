@@ -245,10 +245,10 @@ fn a_wall_clock_that_is_set_back_is_believed() {
     let space = node.found();
     node.now_ms.set(node.now_ms.get() + 1_000_000_000);
     node.open_channel(space, "builders", "build");
-    node.now_ms.set(support::START_MS);
+    node.now_ms.set(crate::support::START_MS);
     node.open_channel(space, "garden", "dig");
     let events = node.view().events(0, 10).unwrap();
-    assert_eq!(events.last().unwrap().data["at"], support::START_MS + 1000);
+    assert_eq!(events.last().unwrap().data["at"], crate::support::START_MS + 1000);
     let times: Vec<_> = node.operations(space).iter().map(|op| op.header().hlc).collect();
     assert!(times[0] < times[1], "the times of a log still grow");
 }

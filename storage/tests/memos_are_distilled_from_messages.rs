@@ -19,13 +19,6 @@ use ulid::Ulid;
 const CHANNEL: &str = "builders";
 
 impl Node {
-    /// A person of this node with a slug that `home` gave.
-    fn person(&self, home: &Node, space: SpaceId, slug: &str) -> Principal {
-        let id = self.user(space, slug);
-        self.name(home, space, id, slug);
-        id
-    }
-
     /// A shared bot of this node, the home.
     fn named_bot(&self, space: SpaceId, slug: &str) -> Principal {
         let id = self.bot(space, "", slug);
@@ -41,9 +34,7 @@ impl Node {
 
     /// A scratchpad of a person of this node: its space and its id.
     fn scratchpad(&self, space: SpaceId, owner: Principal) -> (SpaceId, StreamId) {
-        let me = self.identity.node();
-        let private = self.write(move |batch| batch.begin_pair(space, me)).unwrap();
-        let stream = StreamId([self.fresh(); 16]);
+        let (private, stream) = self.write(move |batch| batch.begin_group(space)).unwrap();
         let part = StreamPart::Opened { kind: StreamKind::Scratchpad, slug: None, by: Some(owner) };
         let opened = StreamChanged { channel: String::new(), thread: String::new(), part };
         assert!(self.write(move |batch| batch.change_stream(private, stream, &opened)));

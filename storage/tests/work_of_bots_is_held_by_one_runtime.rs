@@ -147,8 +147,7 @@ impl Shop {
     }
 
     fn archive(&self, stream: StreamId, archived: bool) {
-        let me = self.node.identity.node();
-        let space = SpaceId::pair(self.space, me, me);
+        let space = self.node.rests_in(self.space, stream);
         let part = StreamPart::Archived(archived);
         let changed = StreamChanged { channel: String::new(), thread: String::new(), part };
         assert!(self.node.write(move |batch| batch.change_stream(space, stream, &changed)));
@@ -508,8 +507,7 @@ fn a_scratchpad_has_one_bot_that_answers_w123() {
     let shop = Shop::new();
     let link = shop.link("a", "s1").unwrap();
     let other = shop.node.bot(shop.space, &shop.ada.to_string(), "other");
-    let me = shop.node.identity.node();
-    let pad = SpaceId::pair(shop.space, me, me);
+    let pad = shop.node.rests_in(shop.space, link.stream);
     let part = StreamPart::ActiveActor(Some(other));
     let changed = StreamChanged { channel: String::new(), thread: String::new(), part };
     assert!(shop.node.write(move |batch| batch.change_stream(pad, link.stream, &changed)));

@@ -26,6 +26,13 @@ impl Node {
         id
     }
 
+    /// A person of this node with a slug that `home` gave.
+    pub(crate) fn person(&self, home: &Node, space: SpaceId, slug: &str) -> Principal {
+        let id = self.user(space, slug);
+        self.name(home, space, id, slug);
+        id
+    }
+
     pub(crate) fn bot(&self, space: SpaceId, owner: &str, slug: &str) -> Principal {
         let id = Principal::new_bot(self.tick(), self.identity.node(), [self.fresh(); 5]);
         let card = BotCard {
@@ -46,6 +53,11 @@ impl Node {
         let entry = Entry::SlugTaken(SlugTaken { node, principal, slug, evidence: Bytes::default() });
         home.write(move |batch| batch.administer(space, node, entry, Vec::new())).expect("the slug is free");
         self.learn_control(home, space);
+    }
+
+    /// The space that a stream rests in.
+    pub(crate) fn rests_in(&self, workspace: SpaceId, stream: StreamId) -> SpaceId {
+        self.view().stream(&self.workspace(workspace), stream).unwrap().expect("a known stream").space
     }
 
     pub(crate) fn take_part(&self, space: SpaceId, channel: &str, principal: Principal, joined: bool) {
