@@ -13,6 +13,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use muster_protocol::notice;
 use muster_search::{Document, Embedder, Index, Position};
 use muster_storage::{Author, Store, StoreError, View, WorkspaceRow};
 use tokio::sync::watch;
@@ -149,6 +150,7 @@ fn document(view: &View, workspace: &WorkspaceRow, id: Ulid) -> Result<Option<Do
     let author = match post.author {
         Author::Principal(principal) => principal.to_string(),
         Author::Agent { id, .. } => format!("bot_{id}"),
+        Author::System => notice::AUTHOR.to_owned(),
     };
     Ok(Some(Document {
         id,

@@ -10,6 +10,7 @@ use crate::{
     attachment::AttachmentDescribed,
     cbor,
     control::{ControlState, GroupShared, Role},
+    identity::NodeId,
     ids::{StreamId, is_owned_by},
     invocation::record::InvocationSaid,
     limits,
@@ -18,6 +19,7 @@ use crate::{
     network::{
         ChannelName, Container, DirectId, Envelope, Pair, PeerName, WorkspaceRef, proof, read_members,
     },
+    notice::Notice,
     operation::{Kind, Operation},
     post::{self, Post, PostDeleted, PostEdited},
     principal::{BotCard, PersonCard, Principal},
@@ -92,6 +94,8 @@ pub enum Content {
     Invocation(Box<InvocationSaid>),
     /// A memo that was written by hand on the author's node.
     Memo(Box<Memo>),
+    /// See [`Notice`]; about a bot of the author's node, or to its own people.
+    Notice(Box<Notice>),
     /// The other node of the pair holds the group that the operation begins, or no longer does.
     Group(Box<Operation>, bool),
     /// None, for this reason.
@@ -158,6 +162,7 @@ impl Content {
             Kind::ATTACHMENT_DESCRIBED => read_described(op, body),
             Kind::INVOCATION => read_invocation(op, body, control),
             Kind::MEMO => read_memo(op, body, control),
+            Kind::NOTICE => read_notice(op, body, control),
             Kind::GROUP_SHARED => read_group(op, body, control),
             _ => Err(Void::UnknownKind),
         }
@@ -285,7 +290,7 @@ fn read_bot(op: &Operation, body: &[u8], control: &ControlState) -> Result<Conte
 fn read_stream(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
     let changed = StreamChanged::decode(body).map_err(|_| Void::Malformed)?;
     in_named_stream(op, &changed.channel, control)?;
-    if let StreamPart::Opened { kind, .. } = &changed.part {
+    if let StreamPart::Opened { kind, by, .. } = &changed.part {
         let is_thread = !changed.thread.is_empty();
         let fits = match kind {
             StreamKind::Thread => is_thread,
@@ -295,6 +300,9 @@ fn read_stream(op: &Operation, body: &[u8], control: &ControlState) -> Result<Co
         };
         if !fits {
             return Err(Void::Malformed);
+        }
+        if *kind == StreamKind::System {
+            among_themselves(op, control, *by)?;
         }
     }
     Ok(Content::Stream(Box::new(changed)))
@@ -355,6 +363,39 @@ fn read_group(op: &Operation, body: &[u8], control: &ControlState) -> Result<Con
     }
     in_stream(op, StreamId::SPACE)?;
     Ok(Content::Group(Box::new(begun), shared.held))
+}
+
+fn read_notice(op: &Operation, body: &[u8], control: &ControlState) -> Result<Content, Void> {
+    let notice: Notice = decode(body)?;
+    if !notice.is_well_formed() {
+        return Err(Void::Malformed);
+    }
+    let author = op.header().author;
+    let may_tell = match notice.about() {
+        Some(bot) => bot.is_of(author),
+        None => is_alone(author, control),
+    };
+    if !may_tell || !is_owned_by(notice.ulid(), author) {
+        return Err(Void::Impostor);
+    }
+    in_named_stream(op, "", control)?;
+    Ok(Content::Notice(Box::new(notice)))
+}
+
+/// Whether it is the stream of notices of a person of the author (W-75): the one there is, where nobody else writes.
+fn among_themselves(op: &Operation, control: &ControlState, person: Option<Principal>) -> Result<(), Void> {
+    let author = op.header().author;
+    let person = person.filter(|person| !person.is_bot()).ok_or(Void::Malformed)?;
+    is_home(op, person)?;
+    if !is_alone(author, control) {
+        return Err(Void::Misplaced);
+    }
+    in_stream(op, StreamId::notices(control.space(), person.ulid()))
+}
+
+/// Whether a node has the space to itself.
+fn is_alone(node: NodeId, control: &ControlState) -> bool {
+    control.pair_nodes() == Some((node, node))
 }
 
 fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Void> {

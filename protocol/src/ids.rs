@@ -120,6 +120,11 @@ impl StreamId {
         Self::derive("muster/stream/group/v1", space, "")
     }
 
+    /// The stream of notices to one person, inside the space that the person's home has to itself (W-75).
+    pub fn notices(space: SpaceId, person: Ulid) -> Self {
+        Self::derive("muster/stream/notices/v1", space, &person.to_string())
+    }
+
     /// The stream of the direct room `id` inside its own space.
     pub fn direct_room(space: SpaceId, id: &str) -> Self {
         Self::derive("muster/stream/direct/v1", space, id)

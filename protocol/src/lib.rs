@@ -22,6 +22,7 @@ pub mod markdown;
 pub mod memo;
 pub mod mutants;
 pub mod network;
+pub mod notice;
 pub mod operation;
 pub mod post;
 pub mod presence;

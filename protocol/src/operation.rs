@@ -74,6 +74,8 @@ impl Kind {
     pub const INVOCATION: Kind = Kind(112);
     /// A memo is written by hand.
     pub const MEMO: Kind = Kind(113);
+    /// Something is to be known, and nobody says it.
+    pub const NOTICE: Kind = Kind(114);
     /// A group space is shared with a node, or no longer is.
     pub const GROUP_SHARED: Kind = Kind(115);
 

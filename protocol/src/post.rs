@@ -217,7 +217,7 @@ pub fn root_of(thread: &str) -> Option<Ulid> {
     (thread_of(id) == thread).then_some(id)
 }
 
-fn is_exact_thread(thread: &str) -> bool {
+pub(crate) fn is_exact_thread(thread: &str) -> bool {
     ThreadId::parse(thread).is_ok_and(|id| id.as_str() == thread)
 }
 

@@ -190,6 +190,7 @@ impl Batch<'_> {
             Content::TakesPart(principal, _) => self.apply_takes_part(control, op, principal, at),
             Content::Invocation(said) => self.apply_invocation(control, op, &said, at),
             Content::Memo(memo) => self.apply_memo(control, op, &memo, at),
+            Content::Notice(notice) => self.apply_notice(control, op, &notice, at),
             Content::Group(begun, held) => self.apply_group(control, op, &begun, held, at),
             Content::Void(void) => self.reject_void(control.space(), op, void),
         }

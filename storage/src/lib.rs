@@ -58,6 +58,7 @@ mod memos;
 mod messages;
 mod migrate;
 mod newest;
+mod notices;
 mod overlay;
 mod people;
 mod posts;

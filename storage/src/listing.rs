@@ -9,6 +9,7 @@ use muster_protocol::{
     ids::{SpaceId, StreamId, hash, ulid},
     limits,
     network::{self, Container, Envelope},
+    notice::Notice,
     operation::{Kind, Operation},
     post::{Post, root_of},
 };
@@ -35,10 +36,21 @@ pub(crate) fn post_of(op: &Operation) -> Option<Post> {
     }
 }
 
-/// The id of a message in the Workspace door: a post's own, or made of the operation's time and hash.
+/// The notice in an operation.
+pub(crate) fn notice_of(op: &Operation) -> Option<Notice> {
+    match op.header().kind {
+        Kind::NOTICE => cbor::decode(op.body()?, limits::BODY_BYTES_MAX).ok(),
+        _ => None,
+    }
+}
+
+/// The id of a message in the Workspace door: a post's or notice's own, or made of the operation's time and hash.
 pub(crate) fn message_ulid(op: &Operation) -> Ulid {
     if let Some(post) = post_of(op) {
         return post.ulid();
+    }
+    if let Some(notice) = notice_of(op) {
+        return notice.ulid();
     }
     let whole = hash("muster/message/v1", &[&op.id().0]);
     let mut random = [0; 10];
@@ -110,7 +122,10 @@ impl Batch<'_> {
         if !thread.is_empty() {
             self.review_parent_of(space, root, thread, Some(tables::id_in(&key)))?;
         }
-        post.map_or(Ok(()), |post| self.summon(op, &post))
+        // What is no post, agents' messages and notices, summons nobody (W-127, W-130).
+        let Some(post) = post else { return Ok(()) };
+        self.hear_ends_again(op)?;
+        self.summon(op, &post)
     }
 
     /// Takes a message out of its list; its id stays known.

@@ -37,6 +37,21 @@ impl Batch<'_> {
     ) -> Result<Option<Operation>, StoreError> {
         newest(&self.newest, &self.ops, subject, fits)
     }
+
+    /// The first of what was said about a subject, and where it is.
+    pub(crate) fn first_about(&self, subject: Subject) -> Result<Option<(Operation, At)>, StoreError> {
+        let range = tables::order_range(subject.key());
+        let first = self.newest.range::<&[u8; 72]>(range.start()..=range.end())?.next().transpose()?;
+        let at = first.map(|(_, row)| rows::read::<At>(row.value())).transpose()?;
+        at.map(|at| Ok((self.op(at)?, at))).transpose()
+    }
+
+    /// All that was said about a subject, in people's order.
+    pub(crate) fn all_about(&self, subject: Subject) -> Result<Vec<Operation>, StoreError> {
+        let range = tables::order_range(subject.key());
+        let said = self.newest.range::<&[u8; 72]>(range.start()..=range.end())?;
+        said.map(|entry| self.op(rows::read(entry?.1.value())?)).collect()
+    }
 }
 
 /// See [`Batch::newest_about`].

@@ -269,23 +269,18 @@ impl Batch<'_> {
         }
         match content::envelope_of(op, control) {
             Some(envelope) => self.apply_envelope(control, op, &envelope, at),
-            None => self.apply_private(control, op, post, at),
+            None => self.apply_private(op, &post.thread_id(), at),
         }
     }
 
-    /// The effect of a post in a private stream: a place in the stream's own timeline.
-    fn apply_private(
-        &mut self,
-        control: &ControlState,
-        op: &Operation,
-        post: &Post,
-        at: At,
-    ) -> Result<(), StoreError> {
-        let (space, root) = (control.space(), op.header().stream);
+    /// The effect of a message in a private stream: a place in the stream's own timeline. `thread` is the one that it
+    /// stands in or opens.
+    pub(crate) fn apply_private(&mut self, op: &Operation, thread: &str, at: At) -> Result<(), StoreError> {
+        let (space, root) = (op.header().space, op.header().stream);
         let sequence = self.next_private(space, root, op.header().hlc.ms())?;
         let row = TimelineRow { at, void: false, session: String::new() };
         self.timeline.insert(&tables::timeline_key(root, sequence), rows::write(&row).as_slice())?;
-        self.list(root, op, ("", &post.thread_id()), at, sequence)?;
+        self.list(root, op, ("", thread), at, sequence)?;
         self.note_message(op, root, "new")
     }
 
@@ -328,7 +323,8 @@ impl Batch<'_> {
         }
     }
 
-    fn uncount_private(&mut self, op: &Operation, record: &PostRecord) -> Result<(), StoreError> {
+    /// Takes a message in a private stream out of its list; its place stays taken.
+    pub(crate) fn uncount_private(&mut self, op: &Operation, record: &PostRecord) -> Result<(), StoreError> {
         let row = TimelineRow { at: record.at, void: true, session: String::new() };
         let key = tables::timeline_key(record.root, record.sequence);
         self.timeline.insert(&key, rows::write(&row).as_slice())?;
@@ -371,6 +367,7 @@ impl Batch<'_> {
             Kind::TAKES_PART => self.void_takes_part(control, op),
             Kind::INVOCATION => self.void_invocation(control, op),
             Kind::MEMO => self.void_memo(op),
+            Kind::NOTICE => self.void_notice(control, op),
             Kind::GROUP_SHARED => self.void_group(op),
             _ => Ok(()),
         }

@@ -69,6 +69,7 @@ impl Batch<'_> {
         self.say_in(space, Draft { kind: Kind::TAKES_PART, stream, body: cbor::encode(takes_part) })
     }
 
+    /// Says something in a space, with its effect. False when this node may not.
     pub(crate) fn say_in(&mut self, space: SpaceId, draft: Draft) -> Result<bool, StoreError> {
         let Some(control) = self.writable_space(space) else { return Ok(false) };
         let (op, at) = self.append_own(&control, draft)?;

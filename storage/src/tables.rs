@@ -389,6 +389,10 @@ pub(crate) enum Subject {
     Group(StreamId),
     /// The memos that a message of a workspace makes, or one that was written by hand.
     Memo(u32, Ulid),
+    /// A notice of a workspace.
+    Notice(u32, Ulid),
+    /// What ended without an answer of all that a message of a workspace summoned.
+    Unanswered(u32, Ulid),
 }
 
 impl Subject {
@@ -407,6 +411,8 @@ impl Subject {
             Self::Described(number, id) => of_space(number, id, "described"),
             Self::Invocation(number, id) => of_space(number, id, "invocation"),
             Self::Memo(number, id) => of_space(number, id, "memo"),
+            Self::Notice(number, id) => of_space(number, id, "notice"),
+            Self::Unanswered(number, id) => of_space(number, id, "unanswered"),
             Self::Group(stream) => short(&stream.0, "group"),
         }
     }

@@ -22,6 +22,7 @@ mod files_are_found_through_messages;
 mod greets_and_questions_are_no_conversation;
 mod many_writers_share_commits;
 mod memos_are_distilled_from_messages;
+mod notices_say_what_nobody_says;
 mod only_what_its_author_may_say_counts;
 mod posts_stand_in_streams;
 mod power_cuts_lose_nothing_acknowledged;

@@ -99,6 +99,9 @@ impl Node {
                 "`parent_message_id` stands in a thread, and threads have no threads",
             ));
         }
+        if root.kind == StreamKind::System {
+            return Err(StreamError::Invalid("`parent_message_id` is a notice, and nobody answers those"));
+        }
         if let Some(open) = parent.thread {
             return self.stream_row(&row, open);
         }
@@ -268,6 +271,9 @@ impl Node {
         let row = self.workspace_here(workspace)?.ok_or(StreamError::UnknownWorkspace)?;
         let place = self.place(&row, stream)?;
         let view = self.store().view()?;
+        if view.stream(&row, place.root)?.is_some_and(|root| root.kind == StreamKind::System) {
+            return Err(StreamError::Invalid("a stream of notices is for its person alone"));
+        }
         if joined {
             check_members(&view, &row, &[member])?;
             check_pair(&view, &place)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_protocol::{attachment::attachment_text, post::AttachmentRef};
+use muster_protocol::{attachment::attachment_text, notice, post::AttachmentRef};
 use muster_storage::{Author, PostRow, View, WorkspaceRow, stream_text};
 use serde::Serialize;
 use ulid::Ulid;
@@ -145,5 +145,6 @@ pub(super) fn author(
             (principal.to_string(), kind, view.display_name(workspace, *principal)?)
         }
         Author::Agent { id, name } => (format!("bot_{id}"), AuthorType::Bot, Some(name.clone())),
+        Author::System => (notice::AUTHOR.to_owned(), AuthorType::System, None),
     })
 }

@@ -260,3 +260,68 @@ fn a_memo_stands_where_its_sources_do_and_its_id_names_its_author_w93() {
     let malformed = Memo { title: String::new(), ..alone };
     assert_eq!(read(ADA, &control, StreamId::SPACE, &malformed), Content::Void(Void::Malformed));
 }
+
+fn notice(seed: u8, about: Option<Principal>) -> Notice {
+    Notice {
+        id: Bytes16(owned_ulid(1_800_000_000_000, node(seed), [3; 5]).to_bytes()),
+        thread: String::new(),
+        about: about.as_ref().map_or_else(String::new, Principal::to_string),
+        text: "Nobody answers here.".into(),
+    }
+}
+
+#[test]
+fn a_notice_about_a_bot_comes_from_the_bots_home_in_private_w129() {
+    let (control, helper) = (control(), Principal::new_bot(1, node(ADA), [1; 5]));
+    let pair = ControlState::pair(&control, node(ADA), node(EVE));
+    let read = |author, control: &ControlState, stream, notice: &Notice| {
+        Content::read(&op(author, control, Kind::NOTICE, stream, cbor::encode(notice)), control)
+    };
+    let (pad, of_ada) = (StreamId([5; 16]), notice(ADA, Some(helper)));
+    assert_eq!(read(ADA, &pair, pad, &of_ada), Content::Notice(Box::new(of_ada.clone())));
+    assert_eq!(read(EVE, &pair, pad, &notice(EVE, Some(helper))), Content::Void(Void::Impostor));
+    // Another node's id could hide a message of that node.
+    assert_eq!(
+        read(ADA, &pair, pad, &Notice { id: notice(EVE, None).id, ..of_ada.clone() }),
+        Content::Void(Void::Impostor)
+    );
+    assert_eq!(read(ADA, &pair, StreamId::SPACE, &of_ada), Content::Void(Void::Misplaced));
+    assert_eq!(read(ADA, &control, builders(&control), &of_ada), Content::Void(Void::Misplaced));
+    let empty = Notice { text: String::new(), ..of_ada };
+    assert_eq!(read(ADA, &pair, pad, &empty), Content::Void(Void::Malformed));
+    assert_eq!(
+        envelope_of(&op(ADA, &pair, Kind::NOTICE, pad, cbor::encode(&notice(ADA, Some(helper)))), &pair),
+        None,
+        "it is no message of the Network door"
+    );
+}
+
+#[test]
+fn a_notice_about_nobody_and_a_stream_for_such_are_only_where_a_node_is_alone_w75() {
+    let control = control();
+    let (alone, pair) = (
+        ControlState::pair(&control, node(ADA), node(ADA)),
+        ControlState::pair(&control, node(ADA), node(EVE)),
+    );
+    let stream = StreamId::notices(alone.space(), user(ADA).ulid());
+    let told = |control: &ControlState| {
+        let body = cbor::encode(&notice(ADA, None));
+        Content::read(&op(ADA, control, Kind::NOTICE, stream, body), control)
+    };
+    assert!(matches!(told(&alone), Content::Notice(_)));
+    assert_eq!(told(&pair), Content::Void(Void::Impostor));
+
+    let open = |control: &ControlState, stream, by: Option<Principal>| {
+        let part = StreamPart::Opened { kind: StreamKind::System, slug: None, by };
+        let changed = StreamChanged { channel: String::new(), thread: String::new(), part };
+        Content::read(&op(ADA, control, Kind::STREAM, stream, changed.encode()), control)
+    };
+    assert!(matches!(open(&alone, stream, Some(user(ADA))), Content::Stream(_)));
+    assert_eq!(open(&alone, StreamId([5; 16]), Some(user(ADA))), Content::Void(Void::Misplaced));
+    assert_eq!(open(&alone, stream, Some(user(EVE))), Content::Void(Void::Impostor));
+    assert_eq!(open(&alone, stream, None), Content::Void(Void::Malformed));
+    let bot = Principal::new_bot(1, node(ADA), [1; 5]);
+    assert_eq!(open(&alone, stream, Some(bot)), Content::Void(Void::Malformed));
+    let elsewhere = StreamId::notices(pair.space(), user(ADA).ulid());
+    assert_eq!(open(&pair, elsewhere, Some(user(ADA))), Content::Void(Void::Misplaced));
+}

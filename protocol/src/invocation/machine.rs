@@ -58,6 +58,11 @@ impl Status {
         Self::ALL.into_iter().find(|status| *status as u8 == code)
     }
 
+    /// Whether it ended, and who waits for an answer gets none.
+    pub fn is_unanswered(self) -> bool {
+        matches!(self, Self::Failed | Self::Parked | Self::Expired)
+    }
+
     /// Whether nothing changes it any more.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::Claimed)

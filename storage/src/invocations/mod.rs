@@ -14,7 +14,7 @@ use muster_protocol::{
     control::ControlState,
     ids::{SpaceId, StreamId},
     invocation::{
-        InvocationId, Trigger,
+        InvocationId,
         machine::{self, Input, Status},
         record::InvocationSaid,
         summons::{self, Active, Candidate, Said, Summons, Writer},
@@ -88,7 +88,7 @@ impl Batch<'_> {
         let lookup = |slug: &Slug| bots.iter().find(|(of, _)| of == slug).map(|(_, bot)| bot.clone());
         let all = summons::summoned(&said, lookup);
         if let Some(bot) = all.unlinked.filter(|bot| bot.is_of(self.me())) {
-            self.note_unlinked(workspace, bot, &record)?;
+            self.tell_unlinked(op, post, bot)?;
         }
         for summons in all.bots {
             if summons.bot.is_of(self.me()) {
@@ -288,6 +288,7 @@ impl Batch<'_> {
         let (number, id) = (self.space_number(workspace)?, said.invocation());
         self.say_about(Subject::Invocation(number, id.0), op, at)?;
         self.note_invocation(workspace, said)?;
+        self.hear_end(op, said, at)?;
         // What a former life of this node said comes back from its friends after a restore.
         let (log, space) = (op.header().log(), control.space());
         let is_former = log.author == self.me() && log.incarnation != self.memory.incarnation(space);
@@ -309,13 +310,20 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         let number = self.space_number(self.workspace_of(control.space()))?;
         match said_in(op) {
-            Some(said) => self.unsay_about(Subject::Invocation(number, said.invocation().0), op).map(drop),
+            Some(said) => {
+                self.unsay_about(Subject::Invocation(number, said.invocation().0), op)?;
+                self.unsay_about(Subject::Unanswered(number, Ulid::from_bytes(said.message.0)), op).map(drop)
+            }
             None => Ok(()),
         }
     }
 
     /// What was last said about an invocation.
-    fn newest_said(&self, number: u32, id: InvocationId) -> Result<Option<InvocationSaid>, StoreError> {
+    pub(crate) fn newest_said(
+        &self,
+        number: u32,
+        id: InvocationId,
+    ) -> Result<Option<InvocationSaid>, StoreError> {
         Ok(self.newest_about(Subject::Invocation(number, id.0), |_| true)?.as_ref().and_then(said_in))
     }
 
@@ -378,20 +386,6 @@ impl Batch<'_> {
             "message_id": format!("msg_{}", Ulid::from_bytes(said.message.0)),
             "trigger": said.trigger, "status": said.status().map(Status::as_str), "attempt": said.attempt,
             "reply_message_id": said.reply().map(|id| format!("msg_{id}")), "reason": said.reason,
-        });
-        self.note(workspace, "invocation", &data)
-    }
-
-    /// There is nobody who could answer (W-129).
-    fn note_unlinked(
-        &mut self,
-        workspace: SpaceId,
-        bot: Principal,
-        post: &PostRecord,
-    ) -> Result<(), StoreError> {
-        let data = serde_json::json!({
-            "bot_id": bot.to_string(), "stream_id": streams::stream_text(post.stream), "change": "no_session",
-            "trigger": Trigger::ActiveScratchpad.as_str(),
         });
         self.note(workspace, "invocation", &data)
     }

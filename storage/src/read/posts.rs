@@ -16,7 +16,7 @@ use ulid::Ulid;
 use super::{View, WorkspaceRow};
 use crate::{
     StoreError,
-    listing::{message_ulid, post_of},
+    listing::{message_ulid, notice_of, post_of},
     newest::newest,
     rows::{self, JournalRecord, PostRecord, TimelineRow},
     tables::{self, Subject},
@@ -34,6 +34,8 @@ pub enum Author {
         /// The agent.
         name: String,
     },
+    /// Nobody: it is a notice.
+    System,
 }
 
 /// A message.
@@ -239,10 +241,13 @@ impl View {
             edited_ms: None,
             created_ms: op.header().hlc.ms(),
         };
-        match post_of(op) {
-            Some(post) => self.fill_post(op.header().space, shell, post),
-            None => Ok(fill_envelope(shell, op)),
+        if let Some(post) = post_of(op) {
+            return self.fill_post(op.header().space, shell, post);
         }
+        Ok(match notice_of(op) {
+            Some(notice) => Some(PostRow { author: Author::System, text: notice.text, ..shell }),
+            None => fill_envelope(shell, op),
+        })
     }
 
     fn fill_post(&self, space: SpaceId, shell: PostRow, post: Post) -> Result<Option<PostRow>, StoreError> {
