@@ -1,5 +1,9 @@
 //! Memos through the doors of the real program (W-88 to W-98).
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: a server beside it lives in a task")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test: a server beside it lives in a task"
+)]
 
 mod doors;
 
