@@ -54,6 +54,6 @@ pub use node::{
     Node, PeerRow, PresenceState, Worker, is_agent_name,
 };
 pub use presence::{PresenceEvent, PresenceTurn};
-pub use search::SearchProgress;
+pub use search::{FoundMemos, SearchProgress};
 pub use session::Phase;
 pub use settings::{NetworkSettings, Settings};

@@ -1,8 +1,14 @@
-//! Feeding the search index: it follows the journal of events, on a thread of its own, and nobody waits for it.
+//! Feeding the search index with messages and memos: it follows the journal of events, on a thread of its own, and nobody
+//! waits for it.
 //!
 //! The index is a cache (see [`muster_search`]): it says itself up to which event it goes, and what is missing is fed
 //! again from the store, also all of it. Searches are answered meanwhile from what is there, and how far it is can be
 //! seen.
+
+mod documents;
+mod memos;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::PathBuf,
@@ -13,11 +19,12 @@ use std::{
     thread::JoinHandle,
 };
 
-use muster_protocol::notice;
-use muster_search::{Document, Embedder, Index, Position};
-use muster_storage::{Author, Store, StoreError, View, WorkspaceRow};
+use muster_search::{Embedder, Index, Position};
+use muster_storage::{Store, StoreError, Touched, View};
 use tokio::sync::watch;
-use ulid::Ulid;
+
+pub use memos::FoundMemos;
+pub(crate) use memos::find as find_memos;
 
 use crate::context::lock;
 
@@ -25,6 +32,11 @@ use crate::context::lock;
 const EVENTS_PER_COMMIT: usize = 2_000;
 /// How long what arrives is gathered before the index is committed again: a commit costs milliseconds of disk.
 const GATHER: std::time::Duration = std::time::Duration::from_millis(100);
+/// Documents for which the feeder rests once before it looks at all of them again for one that has no vector yet: with
+/// 100 000 that is a second, and the look takes a twentieth of it.
+const DOCUMENTS_PER_REST: u64 = 10_000;
+/// Rests after an embedder failed: a minute, so that one that is gone is not asked, and complained about, all the time.
+const RESTS_AFTER_FAILURE: u64 = 600;
 
 /// The index of a node, once it is open, and how far it is.
 #[derive(Default)]
@@ -96,7 +108,10 @@ impl Search {
         let (index, Position(mut fed)) = Index::open(folder, store.id(), embedder)?;
         let index = self.index.get_or_init(|| Arc::new(index)).clone();
         self.fed.store(fed, Ordering::Relaxed);
-        let mut learned = 0;
+        if fed == 0 {
+            feed_written(&index, &store.view()?)?;
+        }
+        let (mut learned, mut embedded, mut rests) = (0, None, 0);
         while !self.stopping.load(Ordering::Relaxed) {
             let newest = *events.borrow_and_update();
             if fed < newest {
@@ -105,15 +120,21 @@ impl Search {
                 continue;
             }
             // What was learnt of words is worth learning again when there is a tenth more.
-            if index.messages() > learned + learned / 10 {
-                learned = index.messages();
+            if index.documents() > learned + learned / 10 {
+                learned = index.documents();
                 learn(&index, &store.view()?)?;
-                index.embed(&mut |_| !self.stopping.load(Ordering::Relaxed)).map_or_else(
-                    |error| tracing::warn!(%error, "what messages mean is not known to the end"),
-                    |_| (),
-                );
+            }
+            if embedded != Some(fed) && rests == 0 {
+                (embedded, rests) = match index.embed(&mut |_| !self.stopping.load(Ordering::Relaxed)) {
+                    Ok(_) => (Some(fed), index.documents() / DOCUMENTS_PER_REST),
+                    Err(error) => {
+                        tracing::warn!(%error, "what messages and memos mean is not known to the end");
+                        (None, RESTS_AFTER_FAILURE)
+                    }
+                };
             }
             std::thread::park_timeout(GATHER);
+            rests = rests.saturating_sub(1);
         }
         Ok(())
     }
@@ -132,36 +153,32 @@ enum FeedError {
 fn feed_some(index: &Index, store: &Store, fed: u64) -> Result<u64, FeedError> {
     let view = store.view()?;
     let workspaces = view.workspaces()?;
-    let (touched, last) = view.touched_posts(fed, EVENTS_PER_COMMIT)?;
-    for (space, id) in touched {
-        let workspace = workspaces.iter().find(|row| row.space == space);
-        match workspace.map(|row| document(&view, row, id)).transpose()?.flatten() {
-            Some(document) => index.put(&document)?,
-            None => index.remove(id),
-        }
+    let (touched, last) = view.touched(fed, EVENTS_PER_COMMIT)?;
+    for (space, touched) in touched {
+        let (Touched::Message(source) | Touched::Memo(source)) = touched;
+        // An edit makes another memo, and may make none: what the message made before goes first.
+        index.remove(source);
+        let Some(workspace) = workspaces.iter().find(|row| row.space == space) else { continue };
+        let made = match touched {
+            Touched::Message(id) => documents::of_message(&view, workspace, id)?,
+            Touched::Memo(id) => documents::of_written_memo(&view, workspace, id)?,
+        };
+        made.iter().try_for_each(|document| index.put(document))?;
     }
     index.commit(Position(last))?;
     Ok(last)
 }
 
-fn document(view: &View, workspace: &WorkspaceRow, id: Ulid) -> Result<Option<Document>, StoreError> {
-    let Some(post) = view.post(workspace, id)? else { return Ok(None) };
-    let Some(stream) = view.stream(workspace, post.stream)? else { return Ok(None) };
-    let author = match post.author {
-        Author::Principal(principal) => principal.to_string(),
-        Author::Agent { id, .. } => format!("bot_{id}"),
-        Author::System => notice::AUTHOR.to_owned(),
-    };
-    Ok(Some(Document {
-        id,
-        workspace: workspace.id,
-        stream: post.stream,
-        root: post.root,
-        kind: stream.kind,
-        author,
-        created_ms: post.created_ms,
-        text: post.text,
-    }))
+/// Puts memos that were written by hand into an empty index: of those of earlier versions no event tells. They show with
+/// the first commit.
+fn feed_written(index: &Index, view: &View) -> Result<(), FeedError> {
+    for workspace in view.workspaces()? {
+        for id in view.memos_by_hand(&workspace)? {
+            let made = documents::of_written_memo(view, &workspace, id)?;
+            made.iter().try_for_each(|document| index.put(document))?;
+        }
+    }
+    Ok(())
 }
 
 /// Learns from what everybody may read alone: it shows in everybody's searches.

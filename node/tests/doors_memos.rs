@@ -1,10 +1,15 @@
 //! Memos through the doors of the real program (W-88 to W-98).
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test: a server beside it lives in a task"
+)]
 
 mod doors;
 
+use axum::{Json, Router, routing};
 use doors::{
-    Node,
+    Node, PATIENCE,
     team::{Keyed, Team},
 };
 use reqwest::Method;
@@ -48,6 +53,20 @@ impl Room {
     async fn titles(&self, who: &Keyed, query: Value) -> Vec<String> {
         let found = self.search(who, query).await;
         found.iter().map(|found| found["memo"]["title"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until the search index has all that was said: it follows the store a moment later.
+    async fn indexed(&self) {
+        let look = async {
+            loop {
+                let search = self.node.get("/node/v1/status").await.with(200)["search"].take();
+                if search["events"] == search["events_total"] {
+                    break;
+                }
+                doors::pause().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect("the index follows in time");
     }
 
     async fn get(&self, who: &Keyed, id: &Value, status: u16) -> Value {
@@ -132,6 +151,7 @@ async fn a_query_browses_ranks_or_matches_literally_and_filters_hold_w92_w94_w95
     let room = Room::new().await;
     room.say(&room.ada, "Decision: backups nightly #ops\n\nto the cellar").await;
     room.say(&room.ada, "Context: the cellar floods").await;
+    room.indexed().await;
     let browsed = ["the cellar floods", "backups nightly #ops"];
     for query in [
         json!({}),
@@ -271,4 +291,121 @@ async fn a_memo_waits_until_the_conversation_paused_w89() {
     let room = Room::on(Node::start().await).await; // thirty seconds
     room.say(&room.ada, DECISION).await;
     assert!(room.search(&room.ada, json!({})).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_paraphrase_finds_a_memo_and_who_may_not_read_it_never_w35_w92_w93() {
+    let room = Room::new().await;
+    let pad = json!({ "type": "scratchpad", "display_name": "Pad", "member_ids": [room.ada.id] });
+    let pad = room.team.stream(&room.node, pad).await;
+    for text in ["Learning: the deployment failed", "Context: roses", "Decision: secret deployment"] {
+        room.team.say(&room.node, &room.ada, &pad, text).await;
+    }
+    let said = room.say(&room.ada, "Learning: the deployment failed on Friday").await;
+    room.indexed().await;
+    let asked = json!({ "query": "release broke" });
+    let answer = room.team.post(&room.node, &room.bob, "memos/search", &asked).await;
+    assert_eq!(answer.headers["x-search-tier"], "lexical");
+    let found = answer.with(200)["data"].take();
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found[0]["memo"]["sourceMessageId"], json!(said));
+    assert_eq!(room.titles(&room.ada, asked).await.len(), 3);
+    for query in [
+        json!({ "query": "secret" }),
+        json!({ "query": "secret", "exact": true }),
+        json!({ "query": "secret deployment", "streams": [pad] }),
+    ] {
+        let found = room.titles(&room.bob, query.clone()).await;
+        assert!(!found.iter().any(|title| title.starts_with("secret")), "{query}: {found:?}");
+        assert!(room.titles(&room.ada, query.clone()).await[0].starts_with("secret"), "{query}");
+    }
+    // Messages are found as before, and no memo among them.
+    let messages = json!({ "query": "deployment", "limit": 50 });
+    let found = room.team.post(&room.node, &room.ada, "messages/search", &messages).await.with(200);
+    assert_eq!(found["data"].as_array().unwrap().len(), 3, "{found}");
+}
+
+#[tokio::test]
+async fn a_memo_whose_message_was_edited_or_deleted_is_found_no_longer_w70_w93() {
+    let room = Room::new().await;
+    let (one, two) = (
+        room.say(&room.ada, "Decision: apples and pears").await,
+        room.say(&room.ada, "Decision: apples and plums").await,
+    );
+    room.indexed().await;
+    let apples = json!({ "query": "apples" });
+    assert_eq!(room.titles(&room.bob, apples.clone()).await.len(), 2);
+    let edit = json!({ "content": "Decision: cherries" });
+    let change = async |method, message: &str, body| {
+        let path = format!("messages/{message}");
+        room.team.ask(&room.node, &room.ada, method, &path, body).await
+    };
+    change(Method::PATCH, &one, Some(&edit)).await.with(200);
+    // At once, also while the index still proposes it.
+    assert_eq!(room.titles(&room.bob, apples.clone()).await, ["apples and plums"]);
+    change(Method::DELETE, &two, None).await.with(204);
+    assert_eq!(room.titles(&room.bob, apples.clone()).await, [""; 0]);
+    room.indexed().await;
+    assert_eq!(room.titles(&room.bob, apples).await, [""; 0]);
+    assert_eq!(room.titles(&room.bob, json!({ "query": "cherry" })).await, ["cherries"]);
+    assert_eq!(room.titles(&room.bob, json!({ "query": "\"cherr\"" })).await, ["cherries"]);
+}
+
+#[tokio::test]
+async fn an_index_that_was_deleted_finds_memos_again() {
+    let room = Room::new().await;
+    room.say(&room.ada, "Decision: apples and pears").await;
+    let by_hand = json!({ "title": "Apples by hand", "abstract": "Well.", "knowledge_type": "learning" });
+    room.write(&by_hand, 201).await;
+    room.indexed().await;
+    let both = ["apples and pears", "Apples by hand"].map(str::to_owned);
+    let sorted = |mut titles: Vec<String>| {
+        titles.sort_by_key(|title| title.to_lowercase());
+        titles
+    };
+    assert_eq!(sorted(room.titles(&room.bob, json!({ "query": "apple" })).await), both);
+    let Room { node, team, ada, bob, bot, channel } = room;
+    let folder = node.terminate_in_place().await;
+    std::fs::remove_dir_all(folder.path().join("node/search")).unwrap();
+    let node = Node::start_in(folder, &["workspace.memo_quiet_seconds=0"]).await;
+    let room = Room { node, team, ada, bob, bot, channel };
+    room.indexed().await;
+    assert_eq!(sorted(room.titles(&room.bob, json!({ "query": "apple" })).await), both);
+}
+
+/// A server that knows animals alone: its address.
+async fn animals() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let embed = |Json(asked): Json<Value>| async move {
+        let is_animal = |text: &str| ["cat", "dog"].iter().any(|animal| text.contains(animal));
+        let vector = |text: &Value| if is_animal(text.as_str().unwrap()) { [1.0, 0.0] } else { [0.0, 1.0] };
+        let texts = asked["input"].as_array().unwrap().iter().enumerate();
+        let data: Vec<_> =
+            texts.map(|(index, text)| json!({ "index": index, "embedding": vector(text) })).collect();
+        Json(json!({ "data": data }))
+    };
+    let server = axum::serve(listener, Router::new().route("/v1/embeddings", routing::post(embed)));
+    tokio::spawn(async move { server.await.unwrap() });
+    format!("http://{address}/v1")
+}
+
+#[tokio::test]
+async fn a_model_at_an_address_ranks_memos_too_and_is_named_w84_w92() {
+    let url = format!("search.embeddings_url={}", animals().await);
+    let settings = ["workspace.memo_quiet_seconds=0", &url, "search.embeddings_model=animals"];
+    let room = Room::on(Node::start_with(&settings).await).await;
+    room.say(&room.ada, "Learning: dogs are let out at noon").await;
+    room.say(&room.ada, "Context: the cellar floods").await;
+    let asked = json!({ "query": "cat" });
+    let look = async {
+        while room.titles(&room.bob, asked.clone()).await.is_empty() {
+            doors::pause().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("vectors are made in time");
+    let answer = room.team.post(&room.node, &room.bob, "memos/search", &asked).await;
+    assert_eq!(answer.headers["x-search-tier"], "endpoint");
+    let found = answer.with(200)["data"].take();
+    assert_eq!(doors::ids(&json!([found[0]["memo"]]), "title"), ["dogs are let out at noon"], "{found}");
 }

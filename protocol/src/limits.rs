@@ -305,8 +305,9 @@ pub const PROGRAM_STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Hits of one search when the caller does not say (W-85).
 pub const SEARCH_HITS_DEFAULT: usize = 20;
-/// Hits of one search at most. The doors allow fewer; it bounds what one search keeps in memory.
-pub const SEARCH_HITS_MAX: usize = 1000;
+/// Hits of one search at most. The doors show fewer; a search for memos may look at so many before its page is full. It
+/// bounds what one search keeps in memory, about a megabyte.
+pub const SEARCH_HITS_MAX: usize = 20_000;
 /// Words and phrases of one query that count; a longer one is a text, not a question.
 pub const SEARCH_WORDS_MAX: usize = 64;
 /// Bytes of one word in the search index. Longer ones are encoded bytes, which nobody types to their end.
@@ -336,7 +337,7 @@ pub const ATTACHMENT_SEARCH_DEFAULT: usize = 20;
 /// Attachments one search answers with at most (W-43).
 pub const ATTACHMENT_SEARCH_MAX: usize = 50;
 /// Attachments one search looks at, newest first. A look costs some microseconds, so a search stays below a second
-/// on a node that has many, and a file older than these is found by its message.
+/// on a node that has many. Where it left older ones out, the answer says so; such a file is found by its message.
 pub const ATTACHMENT_SEARCH_LOOKED_AT_MAX: usize = 20_000;
 /// Uploads in work at one time: each holds a file and a buffer, and all together must not fill the disk at once.
 pub const UPLOADS_MAX: usize = 16;
@@ -519,8 +520,9 @@ pub const MEMO_TAGS_MAX: usize = 20;
 pub const MEMO_TAG_CHARS_MAX: usize = 64;
 /// Messages that a handwritten memo rests on. With all of them its operation stays below 60 KiB.
 pub const MEMO_SOURCES_MAX: usize = 100;
-/// Memos one search looks at, latest changed first: as for attachments, so that a search stays below a second.
-pub const MEMO_SEARCH_LOOKED_AT_MAX: usize = 20_000;
+/// Memos one search judges: of those the index proposes, the best first, and of all when browsing, the latest changed
+/// first. Judging one costs some microseconds, so a search stays below a second.
+pub const MEMO_SEARCH_LOOKED_AT_MAX: usize = SEARCH_HITS_MAX;
 /// Words of a query for memos that count; each costs a look into every memo.
 pub const MEMO_QUERY_WORDS_MAX: usize = 32;
 /// A memo is shown this long after its message even where a conversation never rests (W-89).

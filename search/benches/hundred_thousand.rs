@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 
-use std::{fs, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use muster_protocol::{
     ids::{StoreId, StreamId, WorkspaceId, ulid},
     stream::StreamKind,
 };
-use muster_search::{Document, EmbedError, Embedder, Index, Mode, Position, Query, Tier};
+use muster_search::{Document, EmbedError, Embedder, Index, Item, Mode, Position, Query, Tier};
 
 const MESSAGES: u32 = 100_000;
 /// Words of a message.
@@ -79,13 +79,17 @@ fn message(numbers: &mut Numbers, number: u32) -> Document {
     let created_ms = 1_700_000_000_000 + u64::from(number) * 1000;
     let stream = StreamId([(number % (u32::from(READABLE) * 2)) as u8; 16]);
     let text: Vec<String> = (0..WORDS).map(|_| numbers.word()).collect();
+    let id = ulid(created_ms, [number as u8; 10]);
     Document {
-        id: ulid(created_ms, [number as u8; 10]),
+        item: Item::Message,
+        id,
+        source: id,
         workspace: workspace(),
         stream,
         root: stream,
-        kind: StreamKind::Channel,
-        author: format!("usr_{}", number % 30),
+        kind: Some(StreamKind::Channel),
+        author: Some(format!("usr_{}", number % 30)),
+        labels: BTreeSet::new(),
         created_ms,
         text: text.join(" "),
     }

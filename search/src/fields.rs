@@ -10,15 +10,15 @@ use tantivy::{
 };
 use ulid::Ulid;
 
-use crate::{Document, Position, text};
+use crate::{Document, Item, Position, text};
 
 /// Counts up whenever something here, in `text.rs` or in the engine's files changes: an index of another format is
 /// emptied and fed anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Names of the fields that are read by name.
 pub(crate) const CREATED: &str = "created";
-/// First half of the message's id.
+/// First half of an id.
 pub(crate) const ID_HIGH: &str = "id_high";
 /// Second half.
 pub(crate) const ID_LOW: &str = "id_low";
@@ -29,7 +29,10 @@ pub(crate) const TEXT_HASH: &str = "text_hash";
 #[derive(Debug, Clone)]
 pub(crate) struct Fields {
     pub(crate) schema: Schema,
-    pub(crate) id: Field,
+    pub(crate) item: Field,
+    /// What it is and its id: what is put again is told by this.
+    pub(crate) key: Field,
+    pub(crate) source: Field,
     pub(crate) id_high: Field,
     pub(crate) id_low: Field,
     pub(crate) workspace: Field,
@@ -37,6 +40,7 @@ pub(crate) struct Fields {
     pub(crate) root: Field,
     pub(crate) kind: Field,
     pub(crate) author: Field,
+    pub(crate) labels: Field,
     pub(crate) created: Field,
     pub(crate) text_hash: Field,
     /// The text itself, to be verified against and to learn from.
@@ -57,7 +61,9 @@ impl Fields {
         };
         let (positions, presence) = (IndexRecordOption::WithFreqsAndPositions, IndexRecordOption::Basic);
         Self {
-            id: schema.add_bytes_field("id", INDEXED),
+            item: schema.add_u64_field("item", INDEXED),
+            key: schema.add_bytes_field("key", INDEXED),
+            source: schema.add_bytes_field("source", INDEXED),
             id_high: schema.add_u64_field(ID_HIGH, FAST),
             id_low: schema.add_u64_field(ID_LOW, FAST),
             workspace: schema.add_bytes_field("workspace", INDEXED),
@@ -65,6 +71,7 @@ impl Fields {
             root: schema.add_bytes_field("root", INDEXED),
             kind: schema.add_u64_field("kind", INDEXED),
             author: schema.add_bytes_field("author", INDEXED),
+            labels: schema.add_bytes_field("labels", INDEXED),
             created: schema.add_u64_field(CREATED, FAST),
             text_hash: schema.add_u64_field(TEXT_HASH, FAST),
             text: schema.add_text_field("text", STORED),
@@ -85,14 +92,23 @@ impl Fields {
     pub(crate) fn document(&self, document: &Document) -> TantivyDocument {
         let mut fields = TantivyDocument::new();
         let (high, low) = halves(document.id);
-        fields.add_bytes(self.id, &document.id.to_bytes());
+        fields.add_u64(self.item, item_number(document.item));
+        fields.add_bytes(self.key, &key(document.item, document.id));
+        fields.add_bytes(self.source, &document.source.to_bytes());
         fields.add_u64(self.id_high, high);
         fields.add_u64(self.id_low, low);
         fields.add_bytes(self.workspace, &document.workspace.0.to_bytes());
         fields.add_bytes(self.stream, &document.stream.0);
         fields.add_bytes(self.root, &document.root.0);
-        fields.add_u64(self.kind, kind_number(document.kind));
-        fields.add_bytes(self.author, document.author.as_bytes());
+        if let Some(kind) = document.kind {
+            fields.add_u64(self.kind, kind_number(kind));
+        }
+        if let Some(author) = &document.author {
+            fields.add_bytes(self.author, author.as_bytes());
+        }
+        for label in &document.labels {
+            fields.add_bytes(self.labels, label.as_bytes());
+        }
         fields.add_u64(self.created, document.created_ms);
         fields.add_u64(self.text_hash, text_hash(&document.text));
         for field in [self.text, self.words, self.grams] {
@@ -100,6 +116,22 @@ impl Fields {
         }
         fields
     }
+}
+
+/// What a document is, as the index keeps it; these numbers stay.
+pub(crate) fn item_number(item: Item) -> u64 {
+    match item {
+        Item::Message => 0,
+        Item::Memo => 1,
+    }
+}
+
+/// A message and a memo may have one id; they are two documents.
+pub(crate) fn key(item: Item, id: Ulid) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[0] = item_number(item) as u8;
+    key[1..].copy_from_slice(&id.to_bytes());
+    key
 }
 
 /// A kind of stream as the index keeps it; these numbers stay.
@@ -118,7 +150,7 @@ fn halves(id: Ulid) -> (u64, u64) {
     ((id >> 64) as u64, id as u64)
 }
 
-/// A message's id from its halves.
+/// An id from its halves.
 pub(crate) fn whole(high: u64, low: u64) -> Ulid {
     Ulid::from((u128::from(high) << 64) | u128::from(low))
 }

@@ -1,4 +1,4 @@
-//! What a message has to be, besides holding what is asked for (W-35, W-85). All of it is inside the engine's query.
+//! What a document has to be, besides holding what is asked for (W-35, W-85). All of it is inside the engine's query.
 
 use std::{collections::BTreeSet, ops::Bound};
 
@@ -13,12 +13,13 @@ use tantivy::{
 
 use crate::{
     Query,
-    fields::{Fields, kind_number},
+    fields::{Fields, item_number, kind_number},
 };
 
-/// The messages that are let through, or `None` when there cannot be any.
+/// The documents that are let through, or `None` when there cannot be any.
 pub(crate) fn filter(query: &Query, fields: &Fields) -> Option<Box<dyn EngineQuery>> {
     let mut all: Vec<Box<dyn EngineQuery>> = vec![
+        Box::new(term(Term::from_field_u64(fields.item, item_number(query.item)))),
         Box::new(term(Term::from_field_bytes(fields.workspace, &query.workspace.0.to_bytes()))),
         any(stream_terms(fields.root, &query.roots))?,
     ];
@@ -31,6 +32,9 @@ pub(crate) fn filter(query: &Query, fields: &Fields) -> Option<Box<dyn EngineQue
     }
     if let Some(kinds) = &query.kinds {
         all.push(any(kinds.iter().map(|kind| Term::from_field_u64(fields.kind, kind_number(*kind))))?);
+    }
+    for labels in &query.labels {
+        all.push(any(labels.iter().map(|label| Term::from_field_bytes(fields.labels, label.as_bytes())))?);
     }
     if query.after_ms.is_some() || query.before_ms.is_some() {
         let time = |ms| Term::from_field_u64(fields.created, ms);

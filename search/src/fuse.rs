@@ -8,6 +8,8 @@ use crate::Hit;
 
 /// How slowly a place in a ranking loses its worth (W-84).
 const RANKS: f64 = 60.0;
+/// What the first place of both rankings has, and the first place of slots.
+pub(crate) const RANK_MAX: f64 = 1.0 / (RANKS + 1.0);
 /// What a place by words counts (W-84).
 const WORDS: f64 = 0.6;
 /// What a place by meaning counts (W-84).

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use crate::{
     Document, Embedder, Error, Position,
-    fields::{Fields, Payload},
+    fields::{Fields, Payload, key},
     meaning::Meaning,
 };
 
@@ -25,7 +25,7 @@ const LIST_OF_FILES: &str = ".managed.json";
 /// The engine's word about its last commit.
 const LAST_COMMIT: &str = "meta.json";
 
-/// The index of all messages of a node. Any number of threads may search; one should write.
+/// The index of all messages and memos of a node. Any number of threads may search; one should write.
 pub struct Index {
     pub(crate) fields: Fields,
     pub(crate) reader: IndexReader,
@@ -85,24 +85,24 @@ impl Index {
         self.emptied.as_ref()
     }
 
-    /// How many messages the last commit has.
-    pub fn messages(&self) -> u64 {
+    /// How many messages and memos the last commit has.
+    pub fn documents(&self) -> u64 {
         self.reader.searcher().num_docs()
     }
 
-    /// Puts a message in, in place of what was known under its id. It is found after the next commit. After an error
-    /// the index has to be opened again.
+    /// Puts a message or memo in, in place of what was known under its id. It is found after the next commit. After an
+    /// error the index has to be opened again.
     pub fn put(&self, document: &Document) -> Result<(), Error> {
         let writer = self.writer();
-        writer.delete_term(self.term(document.id));
+        writer.delete_term(Term::from_field_bytes(self.fields.key, &key(document.item, document.id)));
         writer.add_document(self.fields.document(document))?;
         Ok(())
     }
 
-    /// Takes a message out: it was deleted, or no longer counts. It is found until the next commit. One that is not
-    /// there makes no difference.
-    pub fn remove(&self, id: Ulid) {
-        self.writer().delete_term(self.term(id));
+    /// Takes out what has this source: a message and its memo, or a memo written by hand. They are found until the next
+    /// commit. A source that is not there makes no difference.
+    pub fn remove(&self, source: Ulid) {
+        self.writer().delete_term(Term::from_field_bytes(self.fields.source, &source.to_bytes()));
     }
 
     /// Makes durable and visible what was put and removed, together with where the feeder is. A few milliseconds, or
@@ -120,10 +120,6 @@ impl Index {
     fn writer(&self) -> MutexGuard<'_, IndexWriter> {
         // A writer that panicked left at most a message that was not committed; the engine keeps its own state.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn term(&self, id: Ulid) -> Term {
-        Term::from_field_bytes(self.fields.id, &id.to_bytes())
     }
 }
 

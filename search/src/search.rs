@@ -18,7 +18,7 @@ use crate::{
     fuse, words,
 };
 
-/// A message on its way into an answer.
+/// A document on its way into an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) address: DocAddress,
@@ -27,21 +27,27 @@ pub(crate) struct Found {
 }
 
 impl Index {
-    /// Looks for messages in the last commit. Whatever is typed, it does not fail; an error says that the index has to
+    /// Looks into the last commit. Whatever is typed, it does not fail; an error says that the index has to
     /// be opened again. In [`Mode::Semantic`] it waits for the embedder, so it runs on a thread that may wait.
     pub fn search(&self, query: &Query) -> Result<Answer, Error> {
-        let nothing = Answer { hits: Vec::new(), tier: None };
+        let by_age = |hits| Answer { hits, tier: None, rank_max: 0.0 };
         let limit = query.limit.min(SEARCH_HITS_MAX);
-        let Some(filter) = filter(query, &self.fields).filter(|_| limit > 0) else { return Ok(nothing) };
+        let Some(filter) = filter(query, &self.fields).filter(|_| limit > 0) else {
+            return Ok(by_age(Vec::new()));
+        };
         let searcher = self.reader.searcher();
         match query.mode {
             Mode::Exact => {
                 let found = exact::search(&searcher, &self.fields, filter, &query.text, limit)?;
-                let hits = found.iter().map(|found| Hit { id: found.id, rank: 0.0 }).collect();
-                Ok(Answer { hits, tier: None })
+                Ok(by_age(found.into_iter().map(without_rank).collect()))
+            }
+            Mode::Newest => {
+                let found = newest(&searcher, &*filter, 0, limit)?;
+                Ok(by_age(found.into_iter().map(without_rank).collect()))
             }
             Mode::Words => {
-                Ok(Answer { hits: self.by_words(&searcher, filter, &query.text, limit)?, tier: None })
+                let hits = self.by_words(&searcher, filter, &query.text, limit)?;
+                Ok(Answer { hits, tier: None, rank_max: words::RANK_MAX })
             }
             Mode::Semantic => self.by_meaning(&searcher, filter, query, limit),
         }
@@ -71,16 +77,22 @@ impl Index {
         let wide = limit.max(SEARCH_NEIGHBOURS);
         let words = self.by_words(searcher, filter.box_clone(), &query.text, wide)?;
         if let Some((neighbours, tier)) = self.meaning.neighbours(searcher, &*filter, &query.text, wide)? {
-            return Ok(Answer { hits: fuse::by_rank(&words, &neighbours, limit), tier: Some(tier) });
+            let hits = fuse::by_rank(&words, &neighbours, limit);
+            return Ok(Answer { hits, tier: Some(tier), rank_max: fuse::RANK_MAX });
         }
         let Some(related) = self.meaning.related(&query.text, query.workspace, &self.fields) else {
             let hits = words.into_iter().take(limit).collect();
-            return Ok(Answer { hits, tier: None });
+            return Ok(Answer { hits, tier: None, rank_max: words::RANK_MAX });
         };
         let related = best(searcher, &filtered(filter, related), wide)?;
         let ids: Vec<Ulid> = related.iter().map(|found| found.id).collect();
-        Ok(Answer { hits: fuse::by_slots(&words, &ids, limit), tier: Some(crate::Tier::Lexical) })
+        let hits = fuse::by_slots(&words, &ids, limit);
+        Ok(Answer { hits, tier: Some(crate::Tier::Lexical), rank_max: fuse::RANK_MAX })
     }
+}
+
+fn without_rank(found: Found) -> Hit {
+    Hit { id: found.id, rank: 0.0 }
 }
 
 /// The best by score; of equals the newest first.

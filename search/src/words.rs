@@ -14,6 +14,8 @@ use crate::{fields::Fields, text::stems};
 
 /// What a message with all the words has on top. More than the words of any query can score: 64 of them at about 30.
 const ALL: f32 = 2048.0;
+/// No rank by words is greater; see [`rank`].
+pub(crate) const RANK_MAX: f64 = 2.0;
 /// How quickly a rank approaches its end: about what one ordinary word scores.
 const HALF: f64 = 8.0;
 

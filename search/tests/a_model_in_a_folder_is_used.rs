@@ -6,9 +6,9 @@ mod support;
 
 use std::{fs, path::Path, sync::Arc};
 
-use muster_search::{Embedder, Mode, ModelFolder, Tier};
+use muster_search::{Embedder, Item, Mode, ModelFolder, Query, Tier};
 use serde_json::json;
-use support::{Shelf, query};
+use support::{Shelf, memo, query};
 
 /// Two of its words are alike, two others are not.
 fn model(folder: &Path, dog: [f32; 2]) {
@@ -42,6 +42,22 @@ fn a_word_near_to_the_one_asked_for_is_found_w84() {
     assert_eq!(shelf.semantic("cat")[0], "The dog");
     assert_eq!(shelf.answer(&query("cat", Mode::Semantic)).tier, Some(Tier::Static));
     assert!(shelf.words("cat").is_empty());
+}
+
+#[test]
+fn a_memo_is_found_by_another_word_for_what_it_says_w92() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), [1.0, 0.0]);
+    let mut shelf = Shelf::with(Some(Arc::new(ModelFolder::open(folder.path()).unwrap())));
+    for (number, text) in [(1, "Rain"), (2, "The dog")] {
+        shelf.put(|document| *document = memo(number, text), "");
+    }
+    shelf.commit();
+    shelf.index.embed(&mut |_| true).unwrap();
+    let asked = Query { item: Item::Memo, ..query("cat", Mode::Semantic) };
+    let answer = shelf.answer(&asked);
+    assert_eq!((answer.hits[0].id, answer.tier), (memo(2, "").id, Some(Tier::Static)));
+    assert!(shelf.semantic("cat").is_empty(), "no message says anything");
 }
 
 #[test]

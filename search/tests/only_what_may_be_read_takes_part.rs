@@ -50,7 +50,7 @@ fn another_workspace_is_never_searched() {
 fn a_stream_is_searched_with_its_threads_and_a_thread_alone_w85() {
     let mut shelf = Shelf::of(&["bug in the channel"]);
     let thread = |document: &mut muster_search::Document| {
-        (document.stream, document.kind) = (stream(30), StreamKind::Thread);
+        (document.stream, document.kind) = (stream(30), Some(StreamKind::Thread));
     };
     shelf.put(thread, "bug in its thread");
     shelf.put(|document| (document.stream, document.root) = (stream(2), stream(2)), "bug elsewhere");
@@ -70,8 +70,8 @@ fn a_stream_is_searched_with_its_threads_and_a_thread_alone_w85() {
 #[test]
 fn author_kind_and_time_narrow_and_combine_w85() {
     let mut shelf = Shelf::of(&["first bug"]);
-    shelf.put(|document| document.author = "bot_helper".into(), "bug of a bot");
-    shelf.put(|document| document.kind = StreamKind::Scratchpad, "bug in a scratchpad");
+    shelf.put(|document| document.author = Some("bot_helper".into()), "bug of a bot");
+    shelf.put(|document| document.kind = Some(StreamKind::Scratchpad), "bug in a scratchpad");
     shelf.commit();
     let kinds = |query: &mut Query, kinds: &[StreamKind]| query.kinds = Some(kinds.iter().copied().collect());
     let second = BEGINNING + 2000;

@@ -82,7 +82,7 @@ fn workspace_with_paraphrases() -> Shelf {
         }
     }
     shelf.commit();
-    assert_eq!(shelf.index.messages() as usize, chatter.len() + pairs().len());
+    assert_eq!(shelf.index.documents() as usize, chatter.len() + pairs().len());
     shelf
 }
 

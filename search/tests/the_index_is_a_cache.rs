@@ -51,7 +51,7 @@ fn a_new_one_is_empty_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let (index, position) = open(folder.path());
     assert_eq!((index.emptied(), position), (Some(&Emptied::Missing), Position::BEGINNING));
-    assert_eq!(index.messages(), 0);
+    assert_eq!(index.documents(), 0);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn one_of_an_older_format_is_emptied() {
     let shelf = three_committed();
     drop(shelf.index);
     let meta = shelf.folder.path().join("words/meta.json");
-    let older = fs::read_to_string(&meta).unwrap().replace(r#"\"format\":1"#, r#"\"format\":0"#);
+    let older = fs::read_to_string(&meta).unwrap().replace(r#"\"format\":2"#, r#"\"format\":1"#);
     fs::write(&meta, older).unwrap();
     let (index, position) = open(shelf.folder.path());
     assert_eq!((index.emptied(), position), (Some(&Emptied::OtherFormat), Position::BEGINNING));
@@ -184,7 +184,7 @@ fn a_message_that_is_put_again_replaces_what_was_known() {
     assert_eq!(shelf.words("misspelt").len(), 0);
     assert_eq!(shelf.words("feature").len(), 1);
     assert_eq!(shelf.exact("twice edited").len(), 1);
-    assert_eq!(shelf.index.messages(), 4);
+    assert_eq!(shelf.index.documents(), 4);
 }
 
 #[test]
@@ -231,10 +231,10 @@ fn searching_goes_on_while_it_is_written() {
         let (searches, most) = searching.join().unwrap();
         assert!(searches > 0 && most <= 403, "{searches} searches, up to {most}");
     });
-    assert_eq!(shelf.index.messages(), 403);
+    assert_eq!(shelf.index.documents(), 403);
     let shelf = shelf.reopened(None);
     assert_eq!(
-        (shelf.index.emptied(), shelf.index.messages()),
+        (shelf.index.emptied(), shelf.index.documents()),
         (None, 403),
         "it stays whole when files are merged"
     );

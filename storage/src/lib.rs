@@ -97,9 +97,9 @@ pub use people::Card;
 pub use posts::{NewPost, NotPosted};
 pub use read::{
     AgentRow, AttachmentRow, Author, BindingRow, BotRow, ChannelRow, EventRow, InvocationRow, KeyRow,
-    MemberRow, MemoKind, MemoQuery, MemoReader, MemoRow, MemoStatus, MessagePage, MessageRow, PartRow,
-    PersonRow, PostRow, RoomRow, RuntimeRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState, StepRow,
-    StreamRow, SyncView, ThreadRow, UnknownCursor, UploadRow, View, Window, WorkspaceRow,
+    MemberRow, MemoEntry, MemoKind, MemoQuery, MemoReader, MemoRow, MemoStatus, MessagePage, MessageRow,
+    PartRow, PersonRow, PostRow, RoomRow, RuntimeRow, STOPPED_SESSIONS_SHOWN, SessionRow, SessionState,
+    StepRow, StreamRow, SyncView, ThreadRow, Touched, UnknownCursor, UploadRow, View, Window, WorkspaceRow,
 };
 pub use restore::{RestoreError, put_in_place, refuse_own};
 pub use runtimes::{LinkRow, NewLink, NotLinked, RuntimeSaid};

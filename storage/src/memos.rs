@@ -123,17 +123,26 @@ impl Batch<'_> {
         memo: &Memo,
         at: At,
     ) -> Result<(), StoreError> {
-        let number = self.space_number(self.workspace_of(control.space()))?;
+        let workspace = self.workspace_of(control.space());
+        let number = self.space_number(workspace)?;
         self.say_about(Subject::Memo(number, memo.ulid()), op, at)?;
-        self.review_written(number, memo.ulid())
+        self.review_written(number, memo.ulid())?;
+        self.note_memo(workspace, memo.ulid())
     }
 
     /// Takes back a memo that was written by hand.
     pub(crate) fn void_memo(&mut self, op: &Operation) -> Result<(), StoreError> {
         let Some(memo) = memo_of(op) else { return Ok(()) };
-        let number = self.space_number(self.workspace_of(op.header().space))?;
+        let workspace = self.workspace_of(op.header().space);
+        let number = self.space_number(workspace)?;
         self.unsay_about(Subject::Memo(number, memo.ulid()), op)?;
-        self.review_written(number, memo.ulid())
+        self.review_written(number, memo.ulid())?;
+        self.note_memo(workspace, memo.ulid())
+    }
+
+    /// Tells whoever follows the journal. What a message makes is told with the message.
+    fn note_memo(&mut self, workspace: SpaceId, id: Ulid) -> Result<(), StoreError> {
+        self.note(workspace, "memo_changed", &serde_json::json!({ "id": format!("memo_{id}") }))
     }
 
     /// Keeps of a memo that was written by hand what was said of it last.

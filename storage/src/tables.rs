@@ -511,6 +511,12 @@ pub(crate) fn memo_order_key(space: u32, changed: Hlc, id: Ulid) -> [u8; 28] {
     key!(28: space.to_be_bytes(), (u64::MAX - changed.0).to_be_bytes(), id.to_bytes())
 }
 
+/// Between which keys all memos of a workspace are, the latest changed first.
+pub(crate) fn memo_order_ends(space: u32) -> ([u8; 28], [u8; 28]) {
+    let last = Ulid::from_bytes([0xff; 16]);
+    (memo_order_key(space, Hlc(u64::MAX), Ulid::nil()), memo_order_key(space, Hlc(0), last))
+}
+
 /// The memo that an entry of that order is for.
 pub(crate) fn ordered_memo(entry: &[u8; 28]) -> Ulid {
     Ulid::from_bytes(ordered_stream(entry).0)

@@ -61,13 +61,20 @@ impl Node {
     }
 
     fn found_files(&self, space: SpaceId) -> Vec<Ulid> {
+        let (ids, has_more) = self.newest_files(space, usize::MAX);
+        assert!(!has_more);
+        ids
+    }
+
+    /// As many of the newest files, and whether there are others.
+    fn newest_files(&self, space: SpaceId, looked_at_max: usize) -> (Vec<Ulid>, bool) {
         let mut ids = Vec::new();
         let visit = |row: AttachmentRow| {
             ids.push(row.id);
             Ok(true)
         };
-        self.view().attachments(&self.workspace(space), visit).unwrap();
-        ids
+        let has_more = self.view().attachments(&self.workspace(space), looked_at_max, visit).unwrap();
+        (ids, has_more)
     }
 
     fn may_have(&self, node: &Node, sha: u8) -> bool {
@@ -143,6 +150,8 @@ fn what_a_file_contains_is_said_once_it_is_read_and_linked_whichever_comes_first
     exchange_all(&[&ada, &bob], space);
     assert_eq!(seen(late), seen(early));
     assert_eq!(bob.found_files(space), [late, early], "the newest first (W-106)");
+    assert_eq!(bob.newest_files(space, 1), (vec![late], true), "a limit that leaves one out says so");
+    assert_eq!(bob.newest_files(space, 2), (vec![late, early], false));
     assert!(ada.view().open_uploads().unwrap().is_empty(), "nothing is left to do");
     // A node that hears of everything in another order sees the same.
     let carol = Node::new(3);

@@ -11,7 +11,7 @@ use muster_protocol::{
     stream::{StreamChanged, StreamKind, StreamPart, TakesPart},
 };
 use muster_storage::{
-    Author, MemoKind, MemoQuery, MemoReader, MemoRow, MemoStatus, NewMemo, NewPost, NotWritten,
+    Author, MemoKind, MemoQuery, MemoReader, MemoRow, MemoStatus, NewMemo, NewPost, NotWritten, Touched,
 };
 use rand::{SeedableRng, seq::SliceRandom};
 use ulid::Ulid;
@@ -99,7 +99,7 @@ impl Node {
     }
 
     fn finds(&self, space: SpaceId, reader: Principal, query: &MemoQuery) -> Vec<String> {
-        let rows = self.view().memos(&self.workspace(space), &self.reader(reader), query).unwrap();
+        let rows = self.view().memos(&self.workspace(space), &self.reader(reader), query).unwrap().0;
         rows.into_iter().map(|row| row.text.title).collect()
     }
 
@@ -109,7 +109,7 @@ impl Node {
 
     /// The one memo that is found.
     fn only(&self, space: SpaceId, reader: Principal) -> MemoRow {
-        let mut rows = self.view().memos(&self.workspace(space), &self.reader(reader), &all()).unwrap();
+        let mut rows = self.view().memos(&self.workspace(space), &self.reader(reader), &all()).unwrap().0;
         assert_eq!(rows.len(), 1, "{rows:?}");
         rows.remove(0)
     }
@@ -256,7 +256,8 @@ fn the_latest_changed_comes_first_and_the_nearest_when_words_are_looked_for_w92_
     let rows = ada
         .view()
         .memos(&ada.workspace(space), &ada.reader(person), &MemoQuery { limit: 9, ..near })
-        .unwrap();
+        .unwrap()
+        .0;
     assert!(
         rows.iter().all(|row| row.distance >= 0.0)
             && rows.is_sorted_by_key(|row| (row.distance * 100.0) as i64)
@@ -302,7 +303,7 @@ fn filters_hold_together_and_a_stream_means_its_threads_too_w94() {
         &ada.reader(person),
         &MemoQuery { streams: Some(vec![thread]), ..all() },
     );
-    let row = of_thread.unwrap().remove(0);
+    let row = of_thread.unwrap().0.remove(0);
     assert_eq!((row.stream.unwrap().id, row.root.unwrap().id), (thread, channel), "W-96");
 }
 
@@ -315,7 +316,7 @@ fn who_cannot_read_the_messages_sees_no_memo_and_the_limit_counts_what_is_seen_w
     for number in 0..5 {
         ada.post(space, pad, person, &format!("Decision: secret {number}"));
     }
-    let secret = ada.view().memos(&ada.workspace(space), &ada.reader(person), &all()).unwrap().remove(0);
+    let secret = ada.view().memos(&ada.workspace(space), &ada.reader(person), &all()).unwrap().0.remove(0);
     assert_eq!(ada.browse(space, person).len(), 6);
     assert_eq!(ada.finds(space, other, &MemoQuery { limit: 1, ..all() }), ["for all"]);
     assert_eq!(ada.get(space, other, secret.id), None);
@@ -333,7 +334,7 @@ fn people_find_memos_of_archived_streams_and_bots_do_not_w37() {
     let root = ada.post(space, channel, person, "Decision: root");
     let session = ada.session(space, "coder", CHANNEL);
     ada.say(space, &session, &thread_of(root), "m1", "Learning: answer");
-    let memo = ada.view().memos(&ada.workspace(space), &ada.reader(person), &all()).unwrap().remove(0);
+    let memo = ada.view().memos(&ada.workspace(space), &ada.reader(person), &all()).unwrap().0.remove(0);
     assert_eq!(ada.browse(space, bot), ["answer", "root"]);
     ada.archive(space, CHANNEL, true);
     assert_eq!((ada.browse(space, person).len(), ada.browse(space, bot).len()), (2, 0));
@@ -349,7 +350,7 @@ fn a_memo_comes_to_be_when_the_conversation_pauses_and_stays_when_it_goes_on_w89
     let said_ms = ada.now_ms.get();
     let shown = |after_ms: u64| {
         let reader = MemoReader { principal: person, now_ms: said_ms + after_ms, quiet_ms: 30_000 };
-        let found = ada.view().memos(&ada.workspace(space), &reader, &all()).unwrap();
+        let found = ada.view().memos(&ada.workspace(space), &reader, &all()).unwrap().0;
         let by_id = muster_protocol::memo::extracted_id(
             ada.view().posts(&ada.workspace(space), channel, muster_storage::Window::After(0), 1).unwrap().0
                 [0]
@@ -390,7 +391,7 @@ fn a_conversation_that_never_rests_has_its_memo_after_five_minutes_w89() {
     }
     let shown = |after_ms: u64| {
         let reader = MemoReader { principal: person, now_ms: said_ms + after_ms, quiet_ms: 30_000 };
-        !ada.view().memos(&ada.workspace(space), &reader, &all()).unwrap().is_empty()
+        !ada.view().memos(&ada.workspace(space), &reader, &all()).unwrap().0.is_empty()
     };
     assert!(!shown(200_000) && !shown(299_999) && shown(300_000));
 }
@@ -449,7 +450,7 @@ fn what_is_written_about_private_messages_stays_among_those_who_read_them_w93() 
 
 /// Everything a reader may see of memos, those that are no longer found included.
 fn picture(node: &Node, space: SpaceId, reader: Principal, ids: &[Ulid]) -> String {
-    let rows = node.view().memos(&node.workspace(space), &node.reader(reader), &all()).unwrap();
+    let rows = node.view().memos(&node.workspace(space), &node.reader(reader), &all()).unwrap().0;
     let mut picture = format!("{rows:#?}\n");
     for id in ids {
         picture += &format!(
@@ -477,7 +478,7 @@ fn whatever_order_things_arrive_in_every_node_has_the_same_memos() {
     exchange_all(&[&ada, &bob], space);
     let mut ids: Vec<Ulid> = Vec::new();
     let mut note = |node: &Node| {
-        let rows = node.view().memos(&node.workspace(space), &node.reader(one), &all()).unwrap();
+        let rows = node.view().memos(&node.workspace(space), &node.reader(one), &all()).unwrap().0;
         ids.extend(rows.into_iter().map(|row| row.id));
     };
     note(&ada);
@@ -544,4 +545,60 @@ fn memos_of_what_no_longer_counts_are_taken_back() {
     assert_eq!(eve.get(space, one, by_hand), None);
     assert_eq!(picture(&eve, space, one, &[]), before);
     assert_eq!(picture(&ada, space, one, &[]), before);
+}
+
+/// What an index would keep and propose, made by asking the store itself.
+#[test]
+fn an_index_proposes_and_the_store_decides_w93_w94() {
+    let (ada, space, person, channel) = workshop();
+    let other = ada.person(&ada, space, "eve");
+    let (_, pad) = ada.scratchpad(space, person);
+    let (shown, hidden) =
+        (ada.post(space, channel, person, DECISION), ada.post(space, pad, person, "Decision: secret"));
+    let by_hand = ada.write_by_hand(space, "by hand", &[]).unwrap();
+    let (view, workspace) = (ada.view(), ada.workspace(space));
+    let entry = |source| view.memo_of_message(&workspace, source).unwrap().unwrap();
+    assert_eq!((entry(shown).root, entry(hidden).root), (channel, pad));
+    assert!(entry(shown).is_on_message);
+    let written = view.memo_entry(&workspace, by_hand).unwrap().unwrap();
+    assert_eq!((written.root, written.is_on_message), (StreamId::SPACE, false));
+    assert_eq!(view.memos_by_hand(&workspace).unwrap(), [by_hand]);
+
+    let proposed = [(entry(hidden).id, 0.1), (entry(shown).id, 0.2), (Ulid::nil(), 0.3), (by_hand, 0.4)];
+    let among = |reader: Principal, query: MemoQuery| {
+        let rows = ada.view().memos_among(&workspace, &ada.reader(reader), &query, proposed).unwrap();
+        rows.into_iter().map(|row| (row.text.title, row.distance)).collect::<Vec<_>>()
+    };
+    let kept = |titles: &[(&str, f64)]| -> Vec<(String, f64)> {
+        titles.iter().map(|(title, distance)| ((*title).to_owned(), *distance)).collect()
+    };
+    let words = |limit| MemoQuery { wanted: Wanted::read("whatever", false), limit, ..all() };
+    let (decision, hand) = (("use redb #storage", 0.2), ("by hand", 0.4));
+    assert_eq!(among(person, words(9)), kept(&[("secret", 0.1), decision, hand]));
+    assert_eq!(among(other, words(9)), kept(&[decision, hand]), "who cannot read the message");
+    assert_eq!(among(other, words(1)), kept(&[decision]), "the limit counts what is kept");
+    let tagged = MemoQuery { tags: vec!["#Hand".into()], ..words(9) };
+    assert_eq!(among(other, tagged), kept(&[hand]));
+    let literal = MemoQuery { wanted: Wanted::read("ONE FILE", true), ..words(9) };
+    assert_eq!(among(person, literal), kept(&[decision]));
+    ada.edit(space, shown, person, "Decision: another");
+    assert_eq!(among(other, words(9)), kept(&[hand]), "it was another text");
+    let now = ada.view().memo_of_message(&workspace, shown).unwrap().unwrap();
+    assert_eq!(now.text.title, "another");
+    ada.delete(space, shown, person);
+    assert_eq!(ada.view().memo_of_message(&workspace, shown).unwrap(), None);
+}
+
+/// Whoever keeps something made of memos hears of each change, in the order of the journal.
+#[test]
+fn the_journal_tells_of_messages_and_of_memos_that_were_written_by_hand() {
+    let (ada, space, person, channel) = workshop();
+    let before = ada.store.last_event();
+    let message = ada.post(space, channel, person, DECISION);
+    let by_hand = ada.write_by_hand(space, "by hand", &[message]).unwrap();
+    ada.edit(space, message, person, "never mind");
+    let (touched, last) = ada.view().touched(before, 100).unwrap();
+    let expected = [Touched::Message(message), Touched::Memo(by_hand), Touched::Message(message)];
+    assert_eq!(touched, expected.map(|touched| (space, touched)));
+    assert_eq!(last, ada.store.last_event());
 }

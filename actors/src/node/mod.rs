@@ -90,7 +90,7 @@ impl Node {
         Ok(Self { context, root, started_ms })
     }
 
-    /// Keeps a search index of all messages in a folder from now on. `embedder` knows the meaning of texts, if anything
+    /// Keeps a search index of all messages and memos in a folder from now on. `embedder` knows the meaning of texts, if anything
     /// does.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Finding memos and reading one with its sources (W-88 to W-98).
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
+use muster_actors::waiting_for_disk;
 use muster_protocol::{
     key::Scope,
     limits::POST_CHARS_MAX,
@@ -18,6 +19,7 @@ use super::{
     ids,
     message::{self, AuthorType},
     moment::Moment,
+    search::Answered,
     streams::display_name,
 };
 use crate::{
@@ -255,8 +257,10 @@ struct MemoSearchRequest {
 
 /// Search or browse memos
 ///
-/// An empty query browses, latest change first. A non-empty query ranks by words. `exact`, or a query wrapped in double
-/// quotes, asks for a literal match.
+/// An empty query browses, latest change first. A non-empty query ranks by words and meaning; the header `X-Search-Tier`
+/// says what knew the meaning: lexical, static or endpoint. `exact`, or a query wrapped in double quotes, asks for a literal
+/// match, latest change first. No more than 20 000 memos are judged, the best; where others were left out before the answer
+/// was full, the header `X-Search-Complete` says `false`.
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspaceId}/memos/search", operation_id = "searchMemos", tag = "Memos",
     params(WorkspacePath), request_body = MemoSearchRequest,
@@ -267,18 +271,20 @@ pub(super) async fn search(
     key: Bearer,
     InPath(path): InPath<WorkspacePath>,
     body: JsonBody,
-) -> Result<Json<Data<Vec<MemoSearchResult>>>, Failure> {
+) -> Result<Response, Failure> {
     let caller = key.enter(&doors, &path.workspace_id, Some(Scope::MemosRead), Kinds::Both)?;
     let mut fields = Fields::of_optional_body(&body)?;
-    let query = query(&mut fields);
+    let typed = fields.optional_text("query", 0, POST_CHARS_MAX).unwrap_or_default();
+    let query = query(&mut fields, &typed);
     fields.done()?;
-    let rows = caller.view.memos(&caller.workspace, &reader(&doors, &caller), &query)?;
-    let data = rows.into_iter().map(|row| MemoSearchResult::of(row, &caller)).collect::<Result<_, _>>()?;
-    Ok(Json(Data { data }))
+    let (within, reader) = ((&caller.view, &caller.workspace), reader(&doors, &caller));
+    let found = waiting_for_disk(|| doors.node.find_memos(within, &reader, &query, &typed))?;
+    let data = found.memos.into_iter().map(|row| MemoSearchResult::of(row, &caller));
+    let data: Vec<_> = data.collect::<Result<_, _>>()?;
+    Ok(Answered { tier: found.tier, is_complete: found.is_complete }.with(data))
 }
 
-fn query(fields: &mut Fields) -> MemoQuery {
-    let text = fields.optional_text("query", 0, POST_CHARS_MAX).unwrap_or_default();
+fn query(fields: &mut Fields, typed: &str) -> MemoQuery {
     let exact = fields.flag("exact").unwrap_or(false);
     let streams = fields.texts("streams");
     let on_message = |word: &str| match word {
@@ -287,7 +293,7 @@ fn query(fields: &mut Fields) -> MemoQuery {
         _ => None,
     };
     MemoQuery {
-        wanted: Wanted::read(&text, exact),
+        wanted: Wanted::read(typed, exact),
         // What is no stream's id is a stream that nobody can reach (W-94).
         streams: (!streams.is_empty()).then(|| streams.iter().filter_map(|text| ids::stream(text)).collect()),
         on_message: fields.words("memoType", on_message),

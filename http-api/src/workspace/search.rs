@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_protocol::{ids::StreamId, key::Scope, stream::StreamKind};
-use muster_search::{Hit, Mode, Query};
+use muster_search::{Hit, Item, Mode, Query};
 use muster_storage::{PostRow, stream_text};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -31,6 +31,8 @@ use crate::{
 
 /// The header that says what knew the meaning of the words (research: tiers).
 const TIER: HeaderName = HeaderName::from_static("x-search-tier");
+/// The header of an answer that may lack something, as a limit left older things unseen.
+const COMPLETE: HeaderName = HeaderName::from_static("x-search-complete");
 
 /// A message that was found.
 #[derive(Serialize, ToSchema)]
@@ -137,11 +139,13 @@ pub(super) async fn messages(
         _ => Mode::Words,
     };
     let query = Query {
+        item: Item::Message,
         workspace: caller.workspace.id,
         roots: caller.view.readable_roots(&caller.workspace, Some(caller.principal()))?,
         streams: (!streams.is_empty()).then(|| named(&streams)),
         author: from,
         kinds: (!kinds.is_empty()).then(|| kinds.into_iter().collect()),
+        labels: Vec::new(),
         before_ms,
         after_ms,
         limit,
@@ -149,7 +153,9 @@ pub(super) async fn messages(
         text,
     };
     // An index that is not open yet has nothing in it: what is there grows, and status shows how far it is.
-    let Some(index) = doors.node.search_index() else { return Ok(answered(Vec::new(), None)) };
+    let Some(index) = doors.node.search_index() else {
+        return Ok(Answered::of(None).with(Vec::<MessageSearchResult>::new()));
+    };
     // It reads files, and an embedder may be an address.
     #[expect(clippy::disallowed_methods, reason = "searching blocks; no simulation searches")]
     let searched = tokio::task::spawn_blocking(move || index.search(&query)).await;
@@ -168,7 +174,7 @@ pub(super) async fn messages(
             found.push(MessageSearchResult::of(row, hit, &caller)?);
         }
     }
-    Ok(answered(found, answer.tier.map(muster_search::Tier::as_str)))
+    Ok(Answered::of(answer.tier.map(muster_search::Tier::as_str)).with(found))
 }
 
 /// Whether the stream of a message may be read now and is not archived: the index may be behind.
@@ -182,10 +188,41 @@ fn named(streams: &[String]) -> BTreeSet<StreamId> {
     streams.iter().filter_map(|text| ids::stream(text)).collect()
 }
 
-fn answered(data: Vec<MessageSearchResult>, tier: Option<&'static str>) -> Response {
-    let mut response = Json(Data { data }).into_response();
-    if let Some(tier) = tier {
-        response.headers_mut().insert(TIER, HeaderValue::from_static(tier));
+/// What the headers of a search's answer say.
+pub(super) struct Answered {
+    /// What knew the meaning of the words, if anything did.
+    pub(super) tier: Option<&'static str>,
+    /// Whether all was looked at that might belong to the answer.
+    pub(super) is_complete: bool,
+}
+
+impl Answered {
+    fn of(tier: Option<&'static str>) -> Self {
+        Self { tier, is_complete: true }
     }
-    response
+
+    pub(super) fn with<T: Serialize>(self, data: Vec<T>) -> Response {
+        let mut response = Json(Data { data }).into_response();
+        if let Some(tier) = self.tier {
+            response.headers_mut().insert(TIER, HeaderValue::from_static(tier));
+        }
+        if !self.is_complete {
+            response.headers_mut().insert(COMPLETE, HeaderValue::from_static("false"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_may_lack_something_says_so_w106() {
+        let said = |is_complete| {
+            let response = Answered { tier: None, is_complete }.with(Vec::<u8>::new());
+            response.headers().get(COMPLETE).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!((said(true), said(false).as_deref()), (None, Some("false")));
+    }
 }

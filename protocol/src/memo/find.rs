@@ -33,7 +33,7 @@ impl Wanted {
         }
         let words = words_of(query);
         if exact || quoted.is_some() || words.is_empty() {
-            return Self::Literal(literal.to_lowercase());
+            return Self::Literal(fold(literal));
         }
         Self::Words(words.into_iter().take(MEMO_QUERY_WORDS_MAX).collect())
     }
@@ -44,7 +44,7 @@ impl Wanted {
             Self::All => Some(0.0),
             Self::Literal(text) => {
                 let mut parts = [&memo.title, &memo.summary].into_iter().chain(&memo.key_points);
-                parts.any(|part| part.to_lowercase().contains(text)).then_some(0.0)
+                parts.any(|part| fold(part).contains(text)).then_some(0.0)
             }
             Self::Words(words) => {
                 let title = words_of(&memo.title);
@@ -62,6 +62,12 @@ impl Wanted {
             }
         }
     }
+}
+
+/// A text in which case makes no difference, letter by letter, as in the search index: what the index proposes and what
+/// is judged here agree, also where a letter's small form depends on where it stands.
+fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a word is there, or the beginning of one: `deploy` finds `deployment`.

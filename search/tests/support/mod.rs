@@ -2,13 +2,17 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use muster_protocol::{
     ids::{StoreId, StreamId, WorkspaceId, ulid},
     stream::StreamKind,
 };
-use muster_search::{Answer, Document, Embedder, Index, Mode, Position, Query};
+use muster_search::{Answer, Document, Embedder, Index, Item, Mode, Position, Query};
 use tempfile::TempDir;
 use ulid::Ulid;
 
@@ -29,16 +33,27 @@ pub(crate) fn message(number: u32, text: &str) -> Document {
     let created_ms = BEGINNING + u64::from(number) * 1000;
     let mut random = [0; 10];
     random[..4].copy_from_slice(&number.to_be_bytes());
+    let id = ulid(created_ms, random);
     Document {
-        id: ulid(created_ms, random),
+        item: Item::Message,
+        id,
+        source: id,
         workspace: workspace(),
         stream: stream(1),
         root: stream(1),
-        kind: StreamKind::Channel,
-        author: "usr_ada".into(),
+        kind: Some(StreamKind::Channel),
+        author: Some("usr_ada".into()),
+        labels: BTreeSet::new(),
         created_ms,
         text: text.into(),
     }
+}
+
+/// Memo number `number`, of a message of its own in channel 1.
+pub(crate) fn memo(number: u32, text: &str) -> Document {
+    let of = message(number, text);
+    let id = ulid(of.created_ms, [9; 10]);
+    Document { item: Item::Memo, id, source: id, kind: None, author: None, ..of }
 }
 
 pub(crate) fn open(folder: &Path) -> (Index, Position) {

@@ -149,27 +149,34 @@ impl View {
         Ok(self.described(workspace, id)?.0)
     }
 
-    /// Files of a workspace that messages link to, the newest upload first, until `visit` returns false.
+    /// Files of a workspace that messages link to, the newest upload first, until `visit` returns false, or `looked_at_max`
+    /// were looked at. Tells whether that limit left older ones unseen.
     pub fn attachments(
         &self,
         workspace: &WorkspaceRow,
+        looked_at_max: usize,
         mut visit: impl FnMut(AttachmentRow) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let number = self.number(workspace.space)?;
         let bindings = self.txn.open_table(tables::BINDINGS)?;
         let lowest = tables::binding_key(number, Ulid::nil(), &[0; 56]);
         let mut above = tables::binding_key(number, Ulid::from_bytes([0xff; 16]), &[0xff; 56]);
+        let mut looked_at = 0;
         // From one attachment to the next older one, however many link to it.
         while let Some(entry) = bindings.range::<&[u8; 76]>(&lowest..&above)?.next_back() {
+            if looked_at == looked_at_max {
+                return Ok(true);
+            }
+            looked_at += 1;
             let id = tables::bound_attachment(entry?.0.value());
             if let Some(row) = self.attachment(workspace, id)?
                 && !visit(row)?
             {
-                return Ok(());
+                return Ok(false);
             }
             above = tables::binding_key(number, id, &[0; 56]);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The description of a file that somebody of this node may link to (W-104): one they uploaded themselves and that

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use muster_protocol::{
     cbor::{self, Bytes},
-    clock::Hlc,
     ids::StreamId,
     limits::{self, MEMO_PAUSE_LOOK, MEMO_SEARCH_LOOKED_AT_MAX, MEMO_STEADY_MS},
     memo::{Knowledge, MemoText, Wanted},
@@ -113,35 +112,41 @@ pub struct MemoRow {
 }
 
 /// The streams of a memo, once they were looked at.
-type Seen = BTreeMap<StreamId, Option<Place>>;
+pub(super) type Seen = BTreeMap<StreamId, Option<Place>>;
 
 /// The stream a memo's messages stand in and the one that hangs in; of a memo that rests on none, neither.
 #[derive(Clone, Default)]
-struct Place {
+pub(super) struct Place {
     stream: Option<StreamRow>,
     root: Option<StreamRow>,
 }
 
 impl View {
-    /// Active memos that the reader may see (W-93): the nearest to what is wanted first, and among those as near, the
-    /// latest changed. No more than [`MEMO_SEARCH_LOOKED_AT_MAX`] are looked at.
+    /// Active memos that the reader may see (W-93), by their words alone: the nearest to what is wanted first, and among
+    /// those as near, the latest changed. No more than [`MEMO_SEARCH_LOOKED_AT_MAX`] are looked at; also tells whether
+    /// that left others unseen which might belong to the answer.
     pub fn memos(
         &self,
         workspace: &WorkspaceRow,
         reader: &MemoReader,
         query: &MemoQuery,
-    ) -> Result<Vec<MemoRow>, StoreError> {
-        let number = self.number(workspace.space)?;
-        let from = tables::memo_order_key(number, Hlc(u64::MAX), Ulid::nil());
-        let to = tables::memo_order_key(number, Hlc(0), Ulid::from_bytes([0xff; 16]));
+    ) -> Result<(Vec<MemoRow>, bool), StoreError> {
+        let (from, to) = tables::memo_order_ends(self.number(workspace.space)?);
         let mut seen = Seen::new();
         let mut found: Vec<(f64, Ulid)> = Vec::new();
         let order = self.txn.open_table(tables::MEMO_ORDER)?;
-        for entry in order.range::<&[u8; 28]>(&from..=&to)?.take(MEMO_SEARCH_LOOKED_AT_MAX) {
+        let mut has_more = false;
+        for (number, entry) in order.range::<&[u8; 28]>(&from..=&to)?.enumerate() {
+            if number == MEMO_SEARCH_LOOKED_AT_MAX {
+                has_more = true;
+                break;
+            }
             let id = tables::ordered_memo(entry?.0.value());
             let record = self.memo_record(workspace, id)?;
             let record = record.ok_or(StoreError::Damaged("a memo that is listed is missing"))?;
-            let Some(distance) = fits(&record, query) else { continue };
+            let Some(distance) = text_of(&record).and_then(|text| query.wanted.distance(&text)) else {
+                continue;
+            };
             if !self.is_kept(workspace, reader, query, &record, &mut seen)? {
                 continue;
             }
@@ -158,7 +163,7 @@ impl View {
             let row = self.memo_row(workspace, reader, id, record, &mut seen)?;
             memos.extend(row.map(|row| MemoRow { distance, ..row }));
         }
-        Ok(memos)
+        Ok((memos, has_more))
     }
 
     /// A memo that the reader may see, whatever became of it, and its messages in the order in which they were said, as
@@ -186,8 +191,8 @@ impl View {
         Ok(Some((row, sources)))
     }
 
-    /// Whether a memo passes the filters that need more than the memo, and the reader may see it.
-    fn is_kept(
+    /// Whether a memo passes the filters, and the reader may see it.
+    pub(super) fn is_kept(
         &self,
         workspace: &WorkspaceRow,
         reader: &MemoReader,
@@ -195,7 +200,7 @@ impl View {
         record: &MemoRecord,
         seen: &mut Seen,
     ) -> Result<bool, StoreError> {
-        if !self.is_visible(workspace, reader, record, seen)? {
+        if !passes(record, query) || !self.is_visible(workspace, reader, record, seen)? {
             return Ok(false);
         }
         if let Some(streams) = &query.streams {
@@ -290,7 +295,7 @@ impl View {
         Ok(found)
     }
 
-    fn is_on_message(&self, record: &MemoRecord) -> Result<bool, StoreError> {
+    pub(super) fn is_on_message(&self, record: &MemoRecord) -> Result<bool, StoreError> {
         Ok(source_of(record).is_some() || sources_in(&self.op(record.at)?).len() == 1)
     }
 
@@ -322,12 +327,16 @@ impl View {
         Ok(times.into_iter().any(|at_ms| at_ms - std::mem::replace(&mut last_ms, at_ms) >= reader.quiet_ms))
     }
 
-    fn memo_record(&self, workspace: &WorkspaceRow, id: Ulid) -> Result<Option<MemoRecord>, StoreError> {
+    pub(super) fn memo_record(
+        &self,
+        workspace: &WorkspaceRow,
+        id: Ulid,
+    ) -> Result<Option<MemoRecord>, StoreError> {
         let key = tables::id_key(self.number(workspace.space)?, id.to_bytes());
         self.txn.open_table(tables::MEMOS)?.get(&key)?.map(|row| rows::read(row.value())).transpose()
     }
 
-    fn memo_row(
+    pub(super) fn memo_row(
         &self,
         workspace: &WorkspaceRow,
         reader: &MemoReader,
@@ -441,18 +450,22 @@ impl View {
     }
 }
 
-/// How far a memo is from what is wanted, if it passes the filters that need nothing but the memo.
-fn fits(record: &MemoRecord, query: &MemoQuery) -> Option<f64> {
-    let text = text_of(record)?;
-    let carries = |tag: &String| text.tags.contains(&tag.trim_start_matches('#').to_lowercase());
-    let kept = (query.knowledge.is_empty() || query.knowledge.contains(&text.knowledge))
+/// Whether a memo passes the filters that need nothing but the memo.
+fn passes(record: &MemoRecord, query: &MemoQuery) -> bool {
+    let knowledge = Knowledge::from_word(&record.knowledge);
+    let carries = |tag: &String| record.tags.contains(&tag_in(tag));
+    (query.knowledge.is_empty() || knowledge.is_some_and(|knowledge| query.knowledge.contains(&knowledge)))
         && (query.tags.is_empty() || query.tags.iter().any(carries))
         && query.after_ms.is_none_or(|after_ms| record.hlc.ms() >= after_ms)
-        && query.before_ms.is_none_or(|before_ms| record.hlc.ms() < before_ms);
-    if kept { query.wanted.distance(&text) } else { None }
+        && query.before_ms.is_none_or(|before_ms| record.hlc.ms() < before_ms)
 }
 
-fn text_of(record: &MemoRecord) -> Option<MemoText> {
+/// A tag that is asked for, as memos carry it.
+fn tag_in(typed: &str) -> String {
+    typed.trim_start_matches('#').to_lowercase()
+}
+
+pub(super) fn text_of(record: &MemoRecord) -> Option<MemoText> {
     Some(MemoText {
         knowledge: Knowledge::from_word(&record.knowledge)?,
         title: record.title.clone(),
@@ -463,7 +476,7 @@ fn text_of(record: &MemoRecord) -> Option<MemoText> {
 }
 
 /// The message a memo was extracted from.
-fn source_of(record: &MemoRecord) -> Option<Ulid> {
+pub(super) fn source_of(record: &MemoRecord) -> Option<Ulid> {
     ulid_of(&record.source)
 }
 

@@ -73,7 +73,7 @@ pub struct EventRow {
     pub number: u64,
     /// Where.
     pub workspace: Option<WorkspaceId>,
-    /// What kind of thing: `message`, `work`, `delivery`, `room`, `channel`, `session`, `agent`, `workspace`,
+    /// What kind of thing: `message`, `message_changed`, `memo_changed`, `work`, `delivery`, `room`, `channel`, `session`, `agent`, `workspace`,
     /// `member_added`, `member_removed`, `role_set`, `invite_created`, `invite_revoked`.
     pub kind: String,
     /// What happened, in the words of the doors.

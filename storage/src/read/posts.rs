@@ -84,6 +84,15 @@ pub enum Window {
     After(u64),
 }
 
+/// What an event is about, as far as something is made of it elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// A message, and with it the memo in it.
+    Message(Ulid),
+    /// A memo that was written by hand.
+    Memo(Ulid),
+}
+
 impl View {
     /// The message of the Network door that an operation is or shows as, with the text its author gave it last.
     pub(super) fn envelope_of(&self, op: &Operation) -> Result<Option<Envelope>, StoreError> {
@@ -186,24 +195,26 @@ impl View {
         Ok(found)
     }
 
-    /// Messages that the events after `after` tell of, oldest event first, up to `limit` events: whoever keeps
-    /// something made of messages looks at each of them anew. Answers with the number of the last event looked at.
-    pub fn touched_posts(&self, after: u64, limit: usize) -> Result<(Vec<(SpaceId, Ulid)>, u64), StoreError> {
+    /// What the events after `after` tell of, each with its workspace, oldest event first, up to `limit` events: whoever
+    /// keeps something made of it looks at it anew. Answers with the number of the last event looked at.
+    pub fn touched(&self, after: u64, limit: usize) -> Result<(Vec<(SpaceId, Touched)>, u64), StoreError> {
         let (mut touched, mut last) = (Vec::new(), after);
         for entry in self.txn.open_table(tables::JOURNAL)?.range(after.saturating_add(1)..)?.take(limit) {
             let (number, row) = entry?;
             last = number.value();
             let record: JournalRecord = rows::read(row.value())?;
-            let id = match (record.kind.as_str(), record.place.first()) {
-                ("message", Some(at)) => Some(message_ulid(&self.op(*at)?)),
-                ("message_changed", _) => {
-                    let data: Value = serde_json::from_str(&record.data).unwrap_or_default();
-                    data["id"].as_str().and_then(|id| exact_ulid(id.strip_prefix("msg_")?))
-                }
+            let named = |prefix| {
+                let data: Value = serde_json::from_str(&record.data).unwrap_or_default();
+                data["id"].as_str().and_then(|id| exact_ulid(id.strip_prefix(prefix)?))
+            };
+            let what = match (record.kind.as_str(), record.place.first()) {
+                ("message", Some(at)) => Some(Touched::Message(message_ulid(&self.op(*at)?))),
+                ("message_changed", _) => named("msg_").map(Touched::Message),
+                ("memo_changed", _) => named("memo_").map(Touched::Memo),
                 _ => None,
             };
-            if let (Some(id), Some(space)) = (id, self.state.spaces.get(&record.space)) {
-                touched.push((self.state.workspace_of(*space), id));
+            if let (Some(what), Some(space)) = (what, self.state.spaces.get(&record.space)) {
+                touched.push((self.state.workspace_of(*space), what));
             }
         }
         Ok((touched, last))

@@ -177,6 +177,21 @@ impl View {
         workspace: &WorkspaceRow,
         reader: Option<Principal>,
     ) -> Result<BTreeSet<StreamId>, StoreError> {
+        let mut readable = BTreeSet::new();
+        for root in self.roots_of(workspace, reader)? {
+            if self.stream(workspace, root)?.is_some_and(|row| row.archived_ms.is_none()) {
+                readable.insert(root);
+            }
+        }
+        Ok(readable)
+    }
+
+    /// The same, with those that are archived.
+    pub fn roots_of(
+        &self,
+        workspace: &WorkspaceRow,
+        reader: Option<Principal>,
+    ) -> Result<BTreeSet<StreamId>, StoreError> {
         let number = self.number(workspace.space)?;
         let (from, to) = (tables::named_key(number, [0; 16]), tables::named_key(number, [0xff; 16]));
         let mut roots = BTreeSet::new();
@@ -186,13 +201,7 @@ impl View {
         if let Some(reader) = reader {
             roots.extend(self.parts_of(workspace, reader)?);
         }
-        let mut readable = BTreeSet::new();
-        for root in roots {
-            if self.stream(workspace, root)?.is_some_and(|row| row.archived_ms.is_none()) {
-                readable.insert(root);
-            }
-        }
-        Ok(readable)
+        Ok(roots)
     }
 
     /// The root streams that somebody takes part in.

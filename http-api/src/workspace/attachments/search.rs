@@ -1,6 +1,6 @@
 //! Finding files by name and by what is in them (W-106).
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use muster_actors::waiting_for_disk;
 use muster_extract::{ContentType, Extraction};
 use muster_protocol::{
@@ -24,6 +24,7 @@ use crate::{
         fields::{Fields, Limit},
         ids,
         moment::Moment,
+        search::Answered,
     },
 };
 
@@ -75,6 +76,9 @@ struct Search {
 }
 
 /// Search files by name or by extracted text
+///
+/// Newest first. No more than 20 000 files are looked at, the newest; where older ones were left out before the answer was
+/// full, the header `X-Search-Complete` says `false`.
 #[utoipa::path(
     post, path = "/api/v1/workspaces/{workspaceId}/attachments/search", operation_id = "searchAttachments",
     tag = "Attachments", params(WorkspacePath), request_body = AttachmentSearchRequest,
@@ -87,7 +91,7 @@ pub(in crate::workspace) async fn search(
     key: Bearer,
     InPath(path): InPath<WorkspacePath>,
     body: JsonBody,
-) -> Result<Json<Data<Vec<AttachmentSearchResult>>>, Failure> {
+) -> Result<Response, Failure> {
     let caller = key.enter(&doors, &path.workspace_id, Some(Scope::AttachmentsRead), Kinds::Both)?;
     let mut fields = Fields::of_body(&body)?;
     let query = fields.text("query", 1, usize::MAX).to_lowercase();
@@ -99,21 +103,22 @@ pub(in crate::workspace) async fn search(
     // What cannot be read, or is not there, is found nowhere (W-35).
     let streams = streams.map(|streams| streams.iter().filter_map(|text| ids::stream(text)).collect());
     let search = Search { query, streams, kinds, limit };
-    let found = waiting_for_disk(|| search.run(&caller))?;
-    Ok(Json(Data { data: found }))
+    let (found, has_more) = waiting_for_disk(|| search.run(&caller))?;
+    Ok(Answered { tier: None, is_complete: !has_more }.with(found))
 }
 
 impl Search {
-    fn run(&self, caller: &Caller) -> Result<Vec<AttachmentSearchResult>, Failure> {
-        let (mut found, mut looked_at) = (Vec::new(), 0);
-        caller.view.attachments(&caller.workspace, |row| {
-            looked_at += 1;
-            if let Some(binding) = self.binding(caller, &row)? {
-                found.extend(self.matched(row, binding));
-            }
-            Ok(found.len() < self.limit && looked_at < ATTACHMENT_SEARCH_LOOKED_AT_MAX)
-        })?;
-        Ok(found)
+    /// What is found, and whether the limit of the search left older files unseen.
+    fn run(&self, caller: &Caller) -> Result<(Vec<AttachmentSearchResult>, bool), Failure> {
+        let mut found = Vec::new();
+        let has_more =
+            caller.view.attachments(&caller.workspace, ATTACHMENT_SEARCH_LOOKED_AT_MAX, |row| {
+                if let Some(binding) = self.binding(caller, &row)? {
+                    found.extend(self.matched(row, binding));
+                }
+                Ok(found.len() < self.limit)
+            })?;
+        Ok((found, has_more))
     }
 
     /// The first message through which the caller may find a file: in a stream that is not archived, and is asked for.
