@@ -13,6 +13,7 @@ use muster_protocol::{
     identity::NodeId,
     ids::{OpId, SpaceId, StreamId, hash},
     limits,
+    mutants::{self, Mutant},
     operation::{Draft, Kind, Operation, Place},
     principal::Principal,
 };
@@ -172,7 +173,8 @@ impl Batch<'_> {
             };
             self.decide_group(space, *node, &Entry::MemberAdded(added), true)?;
         }
-        for node in held.difference(&wanted).filter(|node| **node != control.home()) {
+        let gone = held.difference(&wanted).filter(|node| **node != control.home());
+        for node in gone.filter(|_| !mutants::is(Mutant::CrowdedGroup)) {
             let cut_offs = self.cut_offs(&control, *node)?;
             let removed = MemberRemoved { node: *node, cut_offs, evidence: Bytes::default() };
             self.decide_group(space, *node, &Entry::MemberRemoved(removed), false)?;

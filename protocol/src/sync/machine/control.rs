@@ -12,6 +12,7 @@ use crate::{
     control::{ControlState, Role},
     ids::SpaceId,
     limits,
+    mutants::{self, Mutant},
     sync::{Frame, Height, Output, Report, View, digest},
 };
 
@@ -27,7 +28,8 @@ impl Machine {
         let mut ours = Vec::new();
         for space in view.spaces()? {
             let Some(control) = view.control(space)? else { continue };
-            if control.role(self.peer).is_none() || !self.may_share(&control, view)? {
+            let is_open = mutants::is(Mutant::OpenGroup) && control.group_stream().is_some();
+            if !is_open && control.role(self.peer).is_none() || !self.may_share(&control, view)? {
                 continue;
             }
             if control.role(self.me).is_some() {
