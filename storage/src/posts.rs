@@ -371,7 +371,7 @@ impl Batch<'_> {
             Kind::TAKES_PART => self.void_takes_part(control, op),
             Kind::INVOCATION => self.void_invocation(control, op),
             Kind::MEMO => self.void_memo(op),
-            Kind::GROUP_SHARED => self.void_group(op),
+            Kind::GROUP_SHARED => self.void_group(control, op),
             _ => Ok(()),
         }
     }

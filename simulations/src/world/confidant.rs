@@ -78,7 +78,9 @@ impl Confidant {
     async fn become_somebody(&mut self, workspace: WorkspaceId) -> Option<Principal> {
         let index = self.asker.machine.index();
         let again = |error: &PrincipalError| {
-            matches!(error, PrincipalError::Unavailable(_) | PrincipalError::NotAllowed)
+            // The slug may be theirs already: the home gave it, and the answer was lost.
+            let passes = [PrincipalError::NotAllowed, PrincipalError::SlugTaken].contains(error);
+            passes || matches!(error, PrincipalError::Unavailable(_))
         };
         let email = &format!("{index}@example.org");
         let wish = |slug: Option<String>| NewUser {
@@ -157,7 +159,7 @@ impl Confidant {
             stream,
             author: me,
             text: text.clone(),
-            client_id: format!("c-{number}"),
+            client_id: format!("c-{index}-{number}"), // a name for it is unique in its stream (W-49)
             metadata: Vec::new(),
             sent_via: String::new(),
             attachments: Vec::new(),
