@@ -281,7 +281,7 @@ impl State {
     fn control_level(&self, space: SpaceId) {
         let (store, member) = (&self.context.store, self.link.node);
         lock(&self.context.heard).insert(space);
-        if !store.is_unsettled(space) {
+        if !store.awaits_word(space) {
             return;
         }
         let work = move |batch: &mut Batch<'_>| batch.hear_control(space, member);

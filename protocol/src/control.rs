@@ -266,7 +266,8 @@ impl ControlState {
     pub fn free_slug(&self, wish: &SlugTaken) -> Option<(Principal, Slug)> {
         let principal: Principal = wish.principal.parse().ok()?;
         let slug = Slug::parse(&wish.slug).ok().filter(|slug| slug.as_str() == wish.slug)?;
-        let is_free = !self.slugs.contains_key(&slug) && !self.names.contains_key(&principal);
+        let is_taken = self.slugs.contains_key(&slug) && !mutants::is(Mutant::SharedSlug);
+        let is_free = !is_taken && !self.names.contains_key(&principal);
         (is_free && principal.is_of(wish.node)).then_some((principal, slug))
     }
 

@@ -43,11 +43,17 @@ pub enum Mutant {
     EndlessInbox,
     /// Everybody may speak in everybody's name.
     OpenName,
+    /// A slug is given to whoever wishes for it, whoever has it.
+    SharedSlug,
+    /// A group keeps the nodes of which nobody takes part any more.
+    CrowdedGroup,
+    /// A group is told to who is not in it.
+    OpenGroup,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 18] = [
+    pub const ALL: [Mutant; 21] = [
         Mutant::AckBeforeDurable,
         Mutant::PushBeforeCommit,
         Mutant::SkippedCutOff,
@@ -66,6 +72,9 @@ impl Mutant {
         Mutant::ForgetfulRetry,
         Mutant::EndlessInbox,
         Mutant::OpenName,
+        Mutant::SharedSlug,
+        Mutant::CrowdedGroup,
+        Mutant::OpenGroup,
     ];
 }
 

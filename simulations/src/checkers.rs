@@ -13,6 +13,8 @@
 //! | dense sequences | a reader that pages meets everything exactly once (see [`crate::world`]) |
 //! | inboxes | a session gets what is for it and not refused, in order, the newest up to its depth |
 //! | secrecy | what two nodes say to each other alone, no third stores, lists or counts (N-33) |
+//! | confidences | a private channel is on the nodes of those who take part and no others, and alike there (W-33) |
+//! | slugs | a slug names one person or bot (W-110) |
 //! | rooms | both nodes show the same rooms with the same messages in the same order (N-39) |
 //! | confidentiality | no frame of a space is sent to a node that may not read it (checked at each frame) |
 //! | bounded | what waits for a process never grows beyond its limits (looked at all the time) |
@@ -21,6 +23,7 @@
 //! | malice | what a member said before it lied or was removed is the same everywhere, and nothing else of it counts |
 //! | work | it stands as the stored messages decide in people's order, and is counted so (N-47, N-52) |
 
+mod confidences;
 mod messages;
 mod picture;
 mod rooms;
@@ -71,7 +74,10 @@ pub fn disagreement(shared: &Shared, machines: &[Arc<Machine>]) -> Option<String
     }
     let apart = apart(machines).and_then(|apart| match apart {
         Some(apart) => Ok(Some(apart)),
-        None => villains::apart(shared, machines),
+        None => match confidences::apart(shared, machines)? {
+            Some(apart) => Ok(Some(apart)),
+            None => villains::apart(shared, machines),
+        },
     });
     apart.unwrap_or_else(|error| Some(format!("a node cannot be read: {error}")))
 }
@@ -143,6 +149,7 @@ pub fn check(shared: &Shared, machines: &[Arc<Machine>]) -> Vec<String> {
         }
     }
     check_authors(shared, machines, &pictures, &mut complaints);
+    confidences::check(shared, machines, &mut complaints);
     for picture in &pictures {
         let shown = format!("{:?} {:?} {:?}", picture.threads, picture.rooms, picture.works);
         shared.record("picture", &[shown.as_bytes()]);

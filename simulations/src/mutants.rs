@@ -43,7 +43,10 @@ impl Mistake {
                 | Mutant::DoubleApply
                 | Mutant::ForgetfulRetry
                 | Mutant::EndlessInbox
-                | Mutant::FormerHome => "partitions",
+                | Mutant::FormerHome
+                | Mutant::SharedSlug
+                | Mutant::CrowdedGroup
+                | Mutant::OpenGroup => "partitions",
                 Mutant::LostIncarnation | Mutant::HastyHome => "copies",
                 Mutant::SkippedCutOff
                 | Mutant::UncheckedPrev

@@ -6,6 +6,7 @@
 //! minutes to agree, all of them lose power once more, and [`crate::checkers`] compare what is on the
 //! disks with what the [`Ledger`] says the people were promised.
 
+mod confidant;
 mod ledger;
 mod machine;
 mod person;
@@ -23,7 +24,7 @@ use rand::RngExt;
 use serde::Deserialize;
 
 pub use self::{
-    ledger::{Ledger, Resolved, Said, Session, Told},
+    ledger::{Confided, Ledger, Resolved, Said, Session, Told},
     machine::Machine,
     reader::{Seen, key_of},
     villain::{Deed, Den, Malice},
@@ -67,6 +68,9 @@ pub struct Plan {
     /// How often the owner has something decided while things go wrong.
     #[serde(default)]
     pub decisions: u64,
+    /// Things that the person at each node does in private: most are messages.
+    #[serde(default)]
+    pub confidences: usize,
     /// Members that are no honest nodes.
     #[serde(default)]
     pub malice: Malice,
@@ -185,6 +189,7 @@ impl Nodes {
         villain::arrive(&self.shared, &self.ids);
         people.extend(villain::remove_one(&self.machines[0]));
         people.extend(self.machines.iter().map(person::decide));
+        people.extend(self.machines.iter().map(confidant::confide));
         for (at, strike) in &timeline {
             let wait = at.saturating_sub(self.shared.beginning.elapsed_ms());
             self.shared.clock().sleep(Duration::from_millis(wait)).await;

@@ -240,6 +240,9 @@ impl Batch<'_> {
                 Taken::Nothing => {}
             }
         }
+        if report.control_grew {
+            self.review_group(space)?; // a home that was set back learns again what it decided
+        }
         Ok(report)
     }
 }

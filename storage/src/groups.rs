@@ -13,6 +13,7 @@ use muster_protocol::{
     identity::NodeId,
     ids::{OpId, SpaceId, StreamId, hash},
     limits,
+    mutants::{self, Mutant},
     operation::{Draft, Kind, Operation, Place},
     principal::Principal,
 };
@@ -81,7 +82,8 @@ impl Batch<'_> {
         at: At,
     ) -> Result<(), StoreError> {
         let (space, workspace) = (begun.header().space, self.workspace_of(control.space()));
-        if op.header().author == self.me() {
+        if let Some(node) = control.pair_partner(self.me()).filter(|_| op.header().author == self.me()) {
+            self.say_about(Subject::Told(StreamId::group(space), node), op, at)?;
             return self.remember_group(workspace, begun);
         }
         if held && !self.take_group(workspace, begun)? {
@@ -102,9 +104,12 @@ impl Batch<'_> {
     }
 
     /// Takes the home's word back.
-    pub(crate) fn void_group(&mut self, op: &Operation) -> Result<(), StoreError> {
+    pub(crate) fn void_group(&mut self, control: &ControlState, op: &Operation) -> Result<(), StoreError> {
         let Some((begun, _)) = told(op) else { return Ok(()) };
         let space = begun.header().space;
+        if let Some(node) = control.pair_partner(self.me()).filter(|_| op.header().author == self.me()) {
+            return self.unsay_about(Subject::Told(StreamId::group(space), node), op).map(drop);
+        }
         match self.unsay_about(Subject::Group(StreamId::group(space)), op)? {
             true => self.review_own_parts(space),
             false => Ok(()),
@@ -170,30 +175,40 @@ impl Batch<'_> {
                 invite: Bytes16([0; 16]),
                 evidence: Bytes::default(),
             };
-            self.decide_group(space, *node, &Entry::MemberAdded(added), true)?;
+            self.decide_group(space, &Entry::MemberAdded(added))?;
         }
-        for node in held.difference(&wanted).filter(|node| **node != control.home()) {
+        let gone = held.difference(&wanted).filter(|node| **node != control.home());
+        for node in gone.filter(|_| !mutants::is(Mutant::CrowdedGroup)) {
             let cut_offs = self.cut_offs(&control, *node)?;
             let removed = MemberRemoved { node: *node, cut_offs, evidence: Bytes::default() };
-            self.decide_group(space, *node, &Entry::MemberRemoved(removed), false)?;
+            self.decide_group(space, &Entry::MemberRemoved(removed))?;
         }
-        Ok(())
+        self.tell_group(space)
     }
 
-    fn decide_group(
-        &mut self,
-        space: SpaceId,
-        node: NodeId,
-        entry: &Entry,
-        held: bool,
-    ) -> Result<(), StoreError> {
+    fn decide_group(&mut self, space: SpaceId, entry: &Entry) -> Result<(), StoreError> {
+        match self.control_state(space) {
+            Some(control) => self.decide(&control, entry).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells every node of a group, and every former one, how it stands, unless it was told. A home that was set back
+    /// may have learned again what it decided, and not that it told so.
+    fn tell_group(&mut self, space: SpaceId) -> Result<(), StoreError> {
+        let (workspace, me) = (self.workspace_of(space), self.me());
         let Some(control) = self.control_state(space) else { return Ok(()) };
-        self.decide(&control, entry)?;
-        let workspace = self.workspace_of(space);
-        let begun = self.begun(space)?;
-        let Some(pair) = self.begin_pair(workspace, node)? else { return Ok(()) };
-        let body = cbor::encode(&GroupShared { begun: Bytes(begun), held });
-        self.say_in(pair, Draft { kind: Kind::GROUP_SHARED, stream: StreamId::SPACE, body }).map(drop)
+        for (node, member) in control.everybody().filter(|(node, _)| *node != me) {
+            let held = member.role().is_some();
+            let said = self.newest_about(Subject::Told(StreamId::group(space), node), |_| true)?;
+            if said.as_ref().and_then(told).map(|(_, held)| held) == Some(held) {
+                continue;
+            }
+            let Some(pair) = self.begin_pair(workspace, node)? else { continue };
+            let body = cbor::encode(&GroupShared { begun: Bytes(self.begun(space)?), held });
+            self.say_in(pair, Draft { kind: Kind::GROUP_SHARED, stream: StreamId::SPACE, body })?;
+        }
+        Ok(())
     }
 
     /// The first entry of a group's control log.

@@ -61,16 +61,30 @@ impl Batch<'_> {
 
     /// A member holds no more of a control log than this node. A home whose store is a copy decides again
     /// once every member said so: what it decided after the copy was made, and forgot, some member may hold.
+    /// Who says so of a workspace says it of all groups in it, too (see [`muster_protocol::sync::Output::ControlLevel`]).
     /// Heard also by who is not the home: it may have forgotten that it is.
     pub fn hear_control(&mut self, space: SpaceId, member: NodeId) -> Result<(), StoreError> {
-        let me = self.me();
-        let Some(control) = self.control_state(space) else { return Ok(()) };
-        let Some(heard) = self.memory.unsettled.get_mut(&space) else { return Ok(()) };
-        heard.insert(member);
-        if control.members().all(|(node, _, _)| node == me || heard.contains(&node)) {
-            self.settle(space)?;
+        let unsettled = self.memory.unsettled.keys().copied();
+        let waiting: Vec<SpaceId> =
+            unsettled.filter(|waiting| self.workspace_of(*waiting) == space).collect();
+        for waiting in waiting {
+            let Some(heard) = self.memory.unsettled.get_mut(&waiting) else { continue };
+            heard.insert(member);
+            if self.have_spoken(waiting) {
+                self.settle(waiting)?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether all members said what they hold of an unsettled control log. Of a group all members of the workspace
+    /// have to: whom it let in and forgot, the home does not know. What they say of the workspace holds for its groups.
+    fn have_spoken(&self, space: SpaceId) -> bool {
+        let me = self.me();
+        let (heard, control) =
+            (self.memory.unsettled.get(&space), self.control_state(self.workspace_of(space)));
+        let Some((heard, control)) = heard.zip(control) else { return false };
+        control.members().all(|(node, _, _)| node == me || heard.contains(&node))
     }
 
     /// Nobody holds more of this control log than this node: it may decide. Said by all members, or by the owner

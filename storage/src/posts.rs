@@ -368,7 +368,7 @@ impl Batch<'_> {
             Kind::INVOCATION => self.void_invocation(control, op),
             Kind::MEMO => self.void_memo(op),
             Kind::NOTICE => self.void_notice(control, op),
-            Kind::GROUP_SHARED => self.void_group(op),
+            Kind::GROUP_SHARED => self.void_group(control, op),
             _ => Ok(()),
         }
     }

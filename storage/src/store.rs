@@ -306,6 +306,12 @@ impl Store {
         self.inner.published.get().unsettled.contains_key(&space)
     }
 
+    /// Whether that holds of a workspace, or of any group in it.
+    pub fn awaits_word(&self, workspace: SpaceId) -> bool {
+        let state = self.inner.published.get();
+        state.unsettled.keys().any(|space| state.workspace_of(*space) == workspace)
+    }
+
     /// Of a workspace whose home this node is, while its store is a copy that may lack what was decided
     /// since: the members that did not say yet how much they hold of the control log.
     pub fn unsettled(&self, space: SpaceId) -> Option<Vec<NodeId>> {

@@ -385,8 +385,10 @@ pub(crate) enum Subject {
     Described(u32, Ulid),
     /// What became of an invocation of a workspace.
     Invocation(u32, Ulid),
-    /// Whether this node holds a group of a workspace, by the group's stream.
+    /// Whether this node holds a group, by the group's stream, as the group's home says.
     Group(StreamId),
+    /// The same of another node, as this node said to it.
+    Told(StreamId, NodeId),
     /// The memos that a message of a workspace makes, or one that was written by hand.
     Memo(u32, Ulid),
     /// A notice of a workspace.
@@ -414,6 +416,7 @@ impl Subject {
             Self::Notice(number, id) => of_space(number, id, "notice"),
             Self::Unanswered(number, id) => of_space(number, id, "unanswered"),
             Self::Group(stream) => short(&stream.0, "group"),
+            Self::Told(stream, node) => short(&stream.0, &format!("told/{node}")),
         }
     }
 }

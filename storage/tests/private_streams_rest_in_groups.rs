@@ -221,9 +221,10 @@ fn a_home_that_was_set_back_learns_of_its_groups_and_decides_once_all_spoke() {
     exchange(&bob, ada);
     assert_eq!(bob.texts_of(four.space, plans).len(), 3);
     assert_eq!(bob.store.control(group).unwrap().role(dan.identity.node()), None, "not decided yet");
-    let nodes = [ada, eve].map(|node| node.identity.node());
+    let (space, nodes) = (four.space, [ada, eve, dan].map(|node| node.identity.node()));
     for node in nodes {
-        bob.write(move |batch| batch.hear_control(group, node));
+        assert!(bob.store.is_unsettled(group), "anybody may hold what bob forgot");
+        bob.write(move |batch| batch.hear_control(space, node));
     }
     assert!(!bob.store.is_unsettled(group));
     assert!(bob.store.control(group).unwrap().role(dan.identity.node()).is_some());

@@ -21,7 +21,8 @@ use crate::{
 pub trait View {
     /// Why reading fails; the caller stops.
     type Error;
-    /// Spaces with a control log that this node holds: workspaces' own and groups.
+    /// Spaces with a control log that this node holds: groups, then workspaces' own. So whoever hears what is held of a
+    /// workspace has heard before what is held of its groups.
     fn spaces(&self) -> Result<Vec<SpaceId>, Self::Error>;
     /// The control state of such a space; `None` for a pair space and for what this node does not hold.
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, Self::Error>;
@@ -161,7 +162,8 @@ pub enum Output {
     Fork(ForkProof),
     /// The peer told presence.
     Presence(Vec<u8>),
-    /// The peer, a member, says that it holds no more of the control log of a space than this node.
+    /// The peer, a member, says that it holds no more of the control log of a workspace than this node, nor of those
+    /// of its groups.
     ControlLevel(SpaceId),
     /// From now on this workspace's space is shared with the peer: tell it who is here.
     Shared(SpaceId),

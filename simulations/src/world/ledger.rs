@@ -6,7 +6,10 @@ use std::{
 };
 
 use muster_actors::SendRequest;
-use muster_protocol::ids::WorkspaceId;
+use muster_protocol::{
+    ids::{StreamId, WorkspaceId},
+    principal::Principal,
+};
 
 /// What a person was told about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,17 @@ pub struct Session {
     pub since: u64,
 }
 
+/// Something that was said in private, and acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confided {
+    /// The node.
+    pub node: usize,
+    /// Where.
+    pub stream: StreamId,
+    /// What; nobody says the same twice.
+    pub text: String,
+}
+
 /// See [`Ledger::promised`].
 pub(super) struct Promised {
     said: BTreeSet<Key>,
@@ -98,6 +112,9 @@ struct Book {
     violations: Vec<String>,
     forgotten: BTreeSet<Key>,
     came_back: BTreeSet<usize>,
+    lives: BTreeMap<usize, usize>,
+    people: BTreeMap<usize, Principal>,
+    confidences: Vec<Confided>,
     calm: bool,
 }
 
@@ -181,6 +198,7 @@ impl Ledger {
             }
         }
         came_back.insert(node);
+        *book.lives.entry(node).or_insert(0) += 1;
         book.resolved.retain(|room| {
             promised.rooms.contains(room) || !room.peers.iter().any(|peer| own.contains(peer))
         });
@@ -196,6 +214,31 @@ impl Ledger {
     pub(crate) fn came_back(&self, peer: &str) -> bool {
         let book = self.book();
         book.sessions.iter().any(|session| session.peer == peer && book.came_back.contains(&session.node))
+    }
+
+    /// How often a node came back from a copy so far.
+    pub fn lives(&self, node: usize) -> usize {
+        self.book().lives.get(&node).copied().unwrap_or_default()
+    }
+
+    /// The person at a node has a name.
+    pub fn became(&self, node: usize, person: Principal) {
+        self.book().people.insert(node, person);
+    }
+
+    /// The people of all nodes, as far as they have names.
+    pub fn people(&self) -> BTreeMap<usize, Principal> {
+        self.book().people.clone()
+    }
+
+    /// Something private was acknowledged.
+    pub fn confide(&self, confided: Confided) {
+        self.book().confidences.push(confided);
+    }
+
+    /// All that was said in private and acknowledged.
+    pub fn confidences(&self) -> Vec<Confided> {
+        self.book().confidences.clone()
     }
 
     /// Whether any node did.

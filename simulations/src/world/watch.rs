@@ -69,10 +69,11 @@ fn is_told_too_much(machine: &Machine, to: NodeId, frame: &[u8], since: &Since) 
         .spaces()
         .into_iter()
         .find(|workspace| *workspace == space || SpaceId::pair(*workspace, machine.id(), to) == space);
-    let Some(workspace) = workspace else {
+    let group = || store.control(space).filter(|control| control.group_stream().is_some()).map(|_| space);
+    let Some(members) = workspace.or_else(group) else {
         return Some(format!("it tells {to} of {space:?}, which is none of theirs: {}", short(&frame)));
     };
-    let may = store.control(workspace)?.role(to).is_some();
+    let may = store.control(members)?.role(to).is_some();
     let now_ms = machine.shared().beginning.elapsed_ms();
     let mut since = since.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (machine.id(), to, space);

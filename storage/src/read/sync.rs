@@ -30,7 +30,8 @@ impl sync::View for SyncView<'_> {
 
     fn spaces(&self) -> Result<Vec<SpaceId>, StoreError> {
         let state = &self.view.state;
-        Ok(state.controls.keys().chain(state.groups.keys()).copied().collect())
+        // Groups first: see `sync::View::spaces`.
+        Ok(state.groups.keys().chain(state.controls.keys()).copied().collect())
     }
 
     fn control(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, StoreError> {

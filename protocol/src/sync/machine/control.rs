@@ -12,6 +12,7 @@ use crate::{
     control::{ControlState, Role},
     ids::SpaceId,
     limits,
+    mutants::{self, Mutant},
     sync::{Frame, Height, Output, Report, View, digest},
 };
 
@@ -27,7 +28,8 @@ impl Machine {
         let mut ours = Vec::new();
         for space in view.spaces()? {
             let Some(control) = view.control(space)? else { continue };
-            if control.role(self.peer).is_none() || !self.may_share(&control, view)? {
+            let is_open = mutants::is(Mutant::OpenGroup) && control.group_stream().is_some();
+            if !is_open && control.role(self.peer).is_none() || !self.may_share(&control, view)? {
                 continue;
             }
             if control.role(self.me).is_some() {
@@ -128,16 +130,28 @@ impl Machine {
         if theirs > control.height() && control.forked().is_none() {
             self.ask_control(space, &control);
         }
-        self.control_level(space, control.height());
-        Ok(())
+        self.control_level(&control, view)
     }
 
-    /// Tells when the peer is known to hold no more of a control log than we do.
-    pub(super) fn control_level(&mut self, space: SpaceId, ours: u64) {
-        let theirs = self.controls.get(&space).map_or(0, |known| known.peer);
-        if (1..=ours).contains(&theirs) && self.shared.contains_key(&space) {
-            self.out.push(Output::ControlLevel(space));
+    /// Tells when the peer is known to hold no more than we do of the control log of a workspace and of its groups, as
+    /// far as it named them: what it says of a workspace comes last.
+    pub(super) fn control_level<V: View>(&mut self, of: &ControlState, view: &V) -> Result<(), V::Error> {
+        let workspace = of.genesis().space();
+        let theirs = self.controls.get(&workspace).map_or(0, |known| known.peer);
+        let Some(ours) = view.control(workspace)?.filter(|_| theirs > 0) else { return Ok(()) };
+        if theirs > ours.height() || !self.shared.contains_key(&workspace) {
+            return Ok(());
         }
+        for (space, known) in &self.controls {
+            let Some(held) = view.control(*space)?.filter(|held| known.peer > held.height()) else {
+                continue;
+            };
+            if held.genesis().space() == workspace {
+                return Ok(());
+            }
+        }
+        self.out.push(Output::ControlLevel(workspace));
+        Ok(())
     }
 
     /// Sends a page of entries to a member. The next one follows when it tells its new height.

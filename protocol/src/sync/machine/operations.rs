@@ -62,7 +62,7 @@ impl Machine {
             && let Some(control) = view.control(space)?
         {
             self.send(&Frame::ControlHeight(space, control.height()));
-            self.control_level(space, control.height());
+            self.control_level(&control, view)?;
         }
         Ok(())
     }
