@@ -5,8 +5,8 @@
 
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 
-use serde_json::json;
-use support::{Place, meet, workspace};
+use serde_json::{Value, json};
+use support::{Api, Place, meet, until_true, workspace};
 
 mod support;
 
@@ -161,4 +161,82 @@ async fn a_backup_is_restored_in_place_and_gets_back_what_others_hold() {
     let refused = at_bob.run(["restore", damaged.to_str().unwrap()]).await.error(1);
     assert_eq!(refused["code"], "not_restored");
     assert_eq!(at_bob.stored(), before);
+}
+
+/// Somebody with a key for the Workspace door.
+async fn person(api: &Api, workspace: &str, name: &str) -> (String, Api) {
+    let made = async |what: &str, wish: Value| {
+        api.post(&format!("/node/v1/workspaces/{workspace}/{what}"), wish).await.expect(201)
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let email = format!("{name}@example.org");
+    let user = text(&made("users", json!({ "name": name, "email": email })).await["id"]);
+    let scopes = ["messages:read", "messages:write"];
+    let key = text(&made("keys", json!({ "user_id": user, "scopes": scopes })).await["key"]);
+    (user, Api::new(&api.base, &key))
+}
+
+/// Opens a private channel; the path of its messages.
+async fn private_channel(api: &Api, workspace: &str, slug: &str, members: &[&String]) -> String {
+    let wish = json!({ "type": "channel", "slug": slug, "visibility": "private", "member_ids": members });
+    let opened = api.post(&format!("/node/v1/workspaces/{workspace}/streams"), wish).await.expect(201);
+    format!("/api/v1/workspaces/{workspace}/streams/{}/messages", opened["id"].as_str().unwrap())
+}
+
+async fn until_read(who: &Api, messages: &str, said: &[&str]) {
+    until_true("a private channel is read", || async {
+        let page = who.get(messages).await;
+        let data = page.body["data"].as_array().cloned().unwrap_or_default();
+        let mut texts: Vec<_> = data.iter().map(|message| message["content"].as_str().unwrap()).collect();
+        texts.sort_unstable();
+        texts == said
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_in_private_comes_back_and_the_home_of_a_private_channel_decides_again() {
+    let (at_ada, at_bob, at_eve) = (Place::new("ada"), Place::new("bob"), Place::new("eve"));
+    let (ada, bob, eve) = tokio::join!(at_ada.up(), at_bob.up(), at_eve.up());
+    let workspace = workspace(&ada, &[&bob, &eve]).await;
+    let (ada_id, as_ada) = person(&ada.api, &workspace, "ada").await;
+    let (bob_id, as_bob) = person(&bob.api, &workspace, "bob").await;
+    let (eve_id, as_eve) = person(&eve.api, &workspace, "eve").await;
+    let is_known = async |api: &Api, id: &str| {
+        let users = api.get(&format!("/node/v1/workspaces/{workspace}/users")).await.expect(200);
+        users["users"].as_array().unwrap().iter().any(|user| user["id"] == id)
+    };
+    until_true("bob's node knows everybody", || async {
+        is_known(&bob.api, &ada_id).await && is_known(&bob.api, &eve_id).await
+    })
+    .await;
+    let early = private_channel(&bob.api, &workspace, "early", &[&bob_id, &ada_id]).await;
+    as_bob.post(&early, json!({ "content": "1 before" })).await.expect(201);
+    until_read(&as_ada, &early, &["1 before"]).await;
+    let backup = at_bob.beside("backup.redb");
+    let backup = backup.to_str().unwrap();
+    at_bob.run_for_people(["backup", backup]).await;
+    let late = private_channel(&bob.api, &workspace, "late", &[&bob_id, &ada_id]).await;
+    as_bob.post(&early, json!({ "content": "2 after" })).await.expect(201);
+    as_bob.post(&late, json!({ "content": "1 after" })).await.expect(201);
+    until_read(&as_ada, &early, &["1 before", "2 after"]).await;
+    until_read(&as_ada, &late, &["1 after"]).await;
+
+    bob.terminate().await;
+    at_bob.run(["restore", backup]).await.json();
+    let bob = at_bob.up().await;
+    meet(&workspace, &ada, &bob).await;
+    let as_bob = Api::new(&bob.api.base, &as_bob.token);
+    until_read(&as_bob, &early, &["1 before", "2 after"]).await;
+    until_read(&as_bob, &late, &["1 after"]).await;
+    // It lets others in again, also where it had forgotten that it is the home.
+    for (messages, said) in [(&early, &["1 before", "2 after"][..]), (&late, &["1 after"])] {
+        let stream = messages.split('/').nth_back(1).unwrap();
+        let members = format!("/node/v1/workspaces/{workspace}/streams/{stream}/members");
+        ada.api.post(&members, json!({ "member_id": eve_id })).await.expect(204);
+        until_read(&as_eve, messages, said).await;
+    }
+    for place in [&at_ada, &at_bob, &at_eve] {
+        assert!(!place.logged().contains("forks"), "{}", place.logged());
+    }
 }

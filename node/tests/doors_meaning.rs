@@ -1,5 +1,9 @@
 //! Searching by meaning with a server of embeddings, as `search.embeddings_url` names one: over TLS and without.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a server beside the test; a test may panic"
+)]
 
 mod doors;
 

@@ -534,6 +534,8 @@ pub const MEMO_PAUSE_LOOK: usize = 100;
 pub const DESCRIPTION_BYTES_MAX: usize = 4096;
 /// People and bots of a workspace. Each costs every node an entry of the control log and a card, 1 KB together.
 pub const PRINCIPALS_MAX: usize = 10_000;
+/// Spaces that a peer named and this node does not hold, of which a link remembers how far the peer was: 40 bytes each.
+pub const NAMED_SPACES_MAX: usize = 1_024;
 /// Group spaces of a workspace with one home: one for each private channel and scratchpad that is opened there. Each
 /// costs its nodes some 300 bytes of memory, and every link between two of them a digest now and then.
 pub const GROUPS_PER_HOME_MAX: usize = 10_000;

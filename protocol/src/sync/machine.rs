@@ -57,6 +57,8 @@ pub struct Machine {
     shared: BTreeMap<SpaceId, Shared>,
     /// Of spaces this node holds, shared or not.
     controls: BTreeMap<SpaceId, Control>,
+    /// Heights that the peer named of spaces this node does not hold: it may learn of them in a moment.
+    named: BTreeMap<SpaceId, u64>,
     /// The space that had the last turn in sending.
     turn: Option<SpaceId>,
     /// Bytes of operations sent, and how many may be.
@@ -82,6 +84,7 @@ impl Machine {
             compare_at_ms: 0,
             shared: BTreeMap::new(),
             controls: BTreeMap::new(),
+            named: BTreeMap::new(),
             turn: None,
             sent: 0,
             sent_max: 0,

@@ -107,7 +107,7 @@ impl Confidant {
 
     /// Everybody known so far.
     fn others(&self, me: Principal) -> Vec<Principal> {
-        let people = self.asker.shared.ledger.people().into_iter().map(|(_, person)| person);
+        let people = self.asker.shared.ledger.people().into_values();
         people.filter(|person| *person != me).collect()
     }
 
@@ -136,7 +136,7 @@ impl Confidant {
 
     /// Lets somebody in, or puts somebody out.
     async fn change(&mut self, workspace: WorkspaceId, stream: StreamId) -> Option<()> {
-        let people: Vec<_> = self.asker.shared.ledger.people().into_iter().map(|(_, who)| who).collect();
+        let people: Vec<_> = self.asker.shared.ledger.people().into_values().collect();
         let who = people.choose(&mut self.asker.dice).copied()?;
         let joined = self.asker.dice.random_ratio(2, 3);
         self.asker

@@ -120,7 +120,12 @@ impl Machine {
         theirs: u64,
         view: &V,
     ) -> Result<(), V::Error> {
-        let Some(control) = view.control(space)? else { return Ok(()) }; // a pair space has no control log
+        let Some(control) = view.control(space)? else {
+            if self.named.len() < limits::NAMED_SPACES_MAX {
+                self.named.insert(space, theirs);
+            }
+            return Ok(());
+        };
         let known = self.controls.entry(space).or_default();
         known.peer = known.peer.max(theirs);
         if theirs < known.sent && now_ms >= known.sent_at_ms + PULL_STALE_MS {
@@ -253,6 +258,10 @@ impl Machine {
         view: &V,
     ) -> Result<(), V::Error> {
         self.review(now_ms, view)?;
+        if let Some(theirs) = self.named.remove(&space) {
+            // A home that forgot a group learns of it after those who hold it named it.
+            self.control_height(now_ms, space, theirs, view)?;
+        }
         self.send_control(now_ms, space, view)?;
         if let Some(control) = view.control(space)? {
             self.tell_fork(space, &control);
