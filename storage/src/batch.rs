@@ -296,9 +296,10 @@ impl<'t> Batch<'t> {
     }
 
     /// The control state of a space in which this node may write now.
-    pub(crate) fn writable_space(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        let control = self.control_state(space).filter(|_| self.may_write(self.workspace_of(space)))?;
-        control.role(self.me()).is_some_and(Role::writes).then_some(control)
+    pub(crate) fn writable_space(&self, space: SpaceId) -> Result<Option<Arc<ControlState>>, StoreError> {
+        let control = self.control_state(space).filter(|_| self.may_write(self.workspace_of(space)));
+        let control = control.filter(|control| control.role(self.me()).is_some_and(Role::writes));
+        Ok(if self.holds(space)? { control } else { None })
     }
 
     /// The pair space of this node and another in a workspace, begun if need be. `None` when this store does

@@ -79,7 +79,7 @@ impl Batch<'_> {
         if let Err(bad) = memo.check() {
             return Ok(Err(bad.into()));
         }
-        let Some(control) = self.writable_space(space) else { return Ok(Err(NotWritten::NotAllowed)) };
+        let Some(control) = self.writable_space(space)? else { return Ok(Err(NotWritten::NotAllowed)) };
         let draft = Draft { kind: Kind::MEMO, stream: root, body: cbor::encode(&memo) };
         let (op, at) = self.append_own(&control, draft)?;
         match Content::read(&op, &control) {

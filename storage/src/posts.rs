@@ -105,7 +105,7 @@ impl Batch<'_> {
             Ok(record) => record,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let Some((control, slug)) = self.speaker(workspace, &record, new.author) else {
+        let Some((control, slug)) = self.speaker(workspace, &record, new.author)? else {
             return Ok(Err(NotPosted::NotAllowed));
         };
         let id = owned_ulid(self.now_ms(), self.me(), new.random);
@@ -190,7 +190,7 @@ impl Batch<'_> {
             Ok(stream) => stream,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        Ok(match self.speaker(workspace, &stream, author) {
+        Ok(match self.speaker(workspace, &stream, author)? {
             Some((control, _)) => Ok(OwnPost { record, from: post.from, control }),
             None => Err(NotPosted::NotAllowed),
         })
@@ -239,13 +239,11 @@ impl Batch<'_> {
         workspace: SpaceId,
         stream: &StreamRecord,
         author: Principal,
-    ) -> Option<(Arc<ControlState>, String)> {
-        if !author.is_of(self.me()) {
-            return None;
-        }
-        let slug = self.control_state(workspace)?.slug(author)?.clone();
-        let space = self.space_numbered(stream.space)?;
-        Some((self.writable_space(space)?, author.peer(&slug).to_string()))
+    ) -> Result<Option<(Arc<ControlState>, String)>, StoreError> {
+        let control = self.control_state(workspace).filter(|_| author.is_of(self.me()));
+        let slug = control.and_then(|control| control.slug(author).cloned());
+        let Some((slug, space)) = slug.zip(self.space_numbered(stream.space)) else { return Ok(None) };
+        Ok(self.writable_space(space)?.map(|control| (control, author.peer(&slug).to_string())))
     }
 
     /// The effect of a post: that of a message, unless it was deleted already.

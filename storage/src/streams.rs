@@ -71,7 +71,7 @@ impl Batch<'_> {
 
     /// Says something in a space, with its effect. False when this node may not.
     pub(crate) fn say_in(&mut self, space: SpaceId, draft: Draft) -> Result<bool, StoreError> {
-        let Some(control) = self.writable_space(space) else { return Ok(false) };
+        let Some(control) = self.writable_space(space)? else { return Ok(false) };
         let (op, at) = self.append_own(&control, draft)?;
         let content = Content::read(&op, &control);
         let is_taken = !matches!(content, Content::Void(_));

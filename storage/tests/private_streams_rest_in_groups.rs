@@ -160,6 +160,7 @@ fn who_leaves_reads_no_more_and_gets_nothing_more_until_they_come_back() {
     assert_eq!(control.role(eve.identity.node()), None);
     assert!(!eve.reads(four.space, plans, eves), "her own node knows");
     assert_eq!(eve.post_in(four.space, plans, eves, "hello?"), Err(NotPosted::UnknownStream));
+    assert!(!eve.set_part(group, eves, true), "nor does it let anybody in");
     ada.post_in(four.space, plans, four.people[0], "without eve").unwrap();
     four.meet();
     assert_eq!(bob.texts_of(four.space, plans).len(), 4);

@@ -91,8 +91,10 @@ pub enum StreamError {
     /// A channel of that slug is there.
     #[error("there is a channel of that slug already")]
     Exists,
-    /// Guests only read.
-    #[error("this node may not write in the workspace")]
+    /// Guests only read; and in a private stream only the nodes of those who take part write.
+    #[error(
+        "this node may not write there: it only reads in the workspace, or nobody of it takes part any more"
+    )]
     NotAllowed,
     /// See [`Unavailable`].
     #[error(transparent)]

@@ -85,7 +85,7 @@ macro_rules! rows {
 rows! {
     INVALID = BAD_REQUEST "invalid_request" "The request is not valid"
         "A member is missing, of the wrong type or outside its bounds. The detail names it.";
-    NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "This is not a ticket"
+    NOT_A_TICKET = BAD_REQUEST "not_a_ticket" "The ticket cannot be read"
         "A ticket is one word that begins with `muster1`. Copy it whole, as `muster invite` printed it.";
     INVALID_SCOPE = BAD_REQUEST "INVALID_SCOPE" "The key cannot be granted that"
         "A key needs at least one scope of streams:read, messages:search, messages:read, messages:write, memos:read, \

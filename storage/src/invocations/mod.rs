@@ -255,7 +255,7 @@ impl Batch<'_> {
     /// Says in the source's space what became of an invocation, while this node may write there.
     fn say_status(&mut self, id: Ulid, record: &InvocationRecord) -> Result<(), StoreError> {
         let Some(space) = self.space_numbered(record.space) else { return Ok(()) };
-        let Some(control) = self.writable_space(space) else { return Ok(()) };
+        let Some(control) = self.writable_space(space)? else { return Ok(()) };
         let said = InvocationSaid {
             id: Bytes16(id.to_bytes()),
             bot: record.bot().to_string(),
