@@ -11,8 +11,9 @@ use std::{
 };
 
 use doors::{
-    Node, PATIENCE, ids,
+    Node, ids,
     team::{Keyed, Team},
+    until,
 };
 use muster::data_folder::DataFolder;
 use muster_protocol::{
@@ -44,20 +45,6 @@ impl Pair {
         until(true, async || home.get(&team.node_path("bots")).await.text.contains(&helper.id)).await;
         Self { home, member, team, ada, helper }
     }
-}
-
-/// Asks again until the answer is as wanted: what one node says takes a moment to the other.
-async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut look: impl AsyncFnMut() -> T) {
-    let look = async {
-        loop {
-            let found = look().await;
-            if found == wanted {
-                return;
-            }
-            doors::pause().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("not {wanted:?} in time"));
 }
 
 /// The messages of a stream by the system, as somebody reads them.

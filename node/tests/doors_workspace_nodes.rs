@@ -4,8 +4,9 @@
 mod doors;
 
 use doors::{
-    Node, PATIENCE, ids,
+    Node, ids,
     team::{Keyed, Team},
+    until,
 };
 use serde_json::{Value, json};
 
@@ -27,20 +28,6 @@ impl Pair {
         let (ada, bob) = (team.person(&home, "Ada").await, team.person(&member, "Bob").await);
         Self { home, member, team, ada, bob }
     }
-}
-
-/// Asks again until the answer is as wanted: what one node says takes a moment to the other.
-async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut look: impl AsyncFnMut() -> T) {
-    let look = async {
-        loop {
-            let found = look().await;
-            if found == wanted {
-                return;
-            }
-            doors::pause().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("not {wanted:?} in time"));
 }
 
 async fn slugs(team: &Team, node: &Node, who: &Keyed) -> Vec<String> {

@@ -61,6 +61,20 @@ impl Answer {
     }
 }
 
+/// Asks again until the answer is as wanted: what one node says takes a moment to the other.
+pub async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut look: impl AsyncFnMut() -> T) {
+    let look = async {
+        loop {
+            let found = look().await;
+            if found == wanted {
+                return;
+            }
+            pause().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("not {wanted:?} in time"));
+}
+
 /// A client without TLS, for which a system needs no certificates.
 pub fn plain() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build().unwrap()
