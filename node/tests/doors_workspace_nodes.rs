@@ -19,9 +19,14 @@ struct Pair {
     bob: Keyed,
 }
 
+/// A node that tells often where it is, so that those who never met find each other soon.
+async fn start() -> Node {
+    Node::start_with(&["network.greet_interval_seconds=1"]).await
+}
+
 impl Pair {
     async fn new() -> Self {
-        let (home, member) = (Node::start().await, Node::start().await);
+        let (home, member) = (start().await, start().await);
         let team = Team::new(&home, "garden").await;
         let invite = home.post(&team.node_path("invites"), &json!({})).await.with(201);
         member.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
@@ -78,7 +83,7 @@ async fn people_of_two_nodes_talk_in_one_channel_and_see_the_same() {
 #[tokio::test]
 async fn a_private_stream_is_on_the_nodes_of_its_members_and_nowhere_else() {
     let Pair { home, member, team, ada, bob } = &Pair::new().await;
-    let third = Node::start().await;
+    let third = start().await;
     let invite = home.post(&team.node_path("invites"), &json!({})).await.with(201);
     third.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
     let eve = team.person(&third, "Eve").await;
@@ -112,7 +117,7 @@ async fn a_private_stream_is_on_the_nodes_of_its_members_and_nowhere_else() {
 #[tokio::test]
 async fn a_private_channel_spans_as_many_nodes_as_its_members_have_and_changes_with_them() {
     let Pair { home, member, team, ada, bob } = &Pair::new().await;
-    let third = &Node::start().await;
+    let third = &start().await;
     let invite = home.post(&team.node_path("invites"), &json!({})).await.with(201);
     third.post("/node/v1/join", &json!({ "ticket": invite["ticket"] })).await.with(200);
     let eve = &team.person(third, "Eve").await;
