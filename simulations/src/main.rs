@@ -132,11 +132,14 @@ fn run(scenarios: &[Scenario], from: u64, seeds: u64) -> bool {
     let mut summary = Summary::default();
     for scenario in scenarios {
         let (begun, mut of_this) = (start.elapsed(), Summary::default());
-        for seed in from..from.saturating_add(seeds) {
-            let outcome = scenario.play(seed);
-            of_this.count(&outcome);
-            summary.count(&outcome);
-            complain(scenario, seed, &outcome);
+        let seeds: Vec<u64> = (from..from.saturating_add(seeds)).collect();
+        for seeds in seeds.chunks(scenario::at_once()) {
+            for (seed, played) in seeds.iter().zip(scenario.play_all(seeds)) {
+                let outcome = played.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                of_this.count(&outcome);
+                summary.count(&outcome);
+                complain(scenario, *seed, &outcome);
+            }
         }
         of_this.seconds = (start.elapsed() - begun).as_millis() as f64 / 1000.0;
         println!("{:12} {of_this}", scenario.name);

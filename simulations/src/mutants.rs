@@ -3,10 +3,7 @@
 //! A mistake is planted in the code that is simulated (see [`muster_protocol::mutants`]; such a program is built
 //! with the feature `mutants`), or in what surrounds it (see [`crate::world::Planted`]).
 
-use std::{
-    fmt,
-    panic::{self, AssertUnwindSafe},
-};
+use std::fmt;
 
 use muster_protocol::mutants::{self, Mutant};
 
@@ -74,12 +71,13 @@ impl Mistake {
                 }
             }
         }
-        let mut seeds = (from..from + SEEDS_MAX).enumerate();
-        let found = seeds.find_map(|(at, seed)| {
-            let played = panic::catch_unwind(AssertUnwindSafe(|| scenario.play(seed)));
-            let violations =
-                played.map_or_else(|_| vec!["a node panics".to_owned()], |played| played.violations);
-            Some((at as u64 + 1, violations.into_iter().next()?))
+        let seeds: Vec<u64> = (from..from + SEEDS_MAX).collect();
+        let found = seeds.chunks(scenario::at_once()).find_map(|seeds| {
+            seeds.iter().zip(scenario.play_all(seeds)).find_map(|(seed, played)| {
+                let panics = |_| vec!["a node panics".to_owned()];
+                let violations = played.map_or_else(panics, |played| played.violations);
+                Some((seed - from + 1, violations.into_iter().next()?))
+            })
         });
         mutants::plant(None);
         found

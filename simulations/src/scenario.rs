@@ -1,5 +1,7 @@
 //! Scenarios: what a world is made of, as data. The files are in `simulations/scenarios`.
 
+use std::{num::NonZero, thread};
+
 use serde::Deserialize;
 
 use crate::{chatter, disks, faults::Faults, links::Weather, world};
@@ -79,6 +81,19 @@ impl Scenario {
             Play::Nodes(plan) => in_virtual_time(world::play(seed, plan)),
         }
     }
+
+    /// Plays several seeds at once, each on a thread of its own; outcomes in their order. One that panics is an error.
+    pub fn play_all(&self, seeds: &[u64]) -> Vec<thread::Result<Outcome>> {
+        thread::scope(|scope| {
+            let threads: Vec<_> = seeds.iter().map(|seed| scope.spawn(|| self.play(*seed))).collect();
+            threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        })
+    }
+}
+
+/// How many worlds are played at once: as many as the machine has cores, each on one.
+pub fn at_once() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Runs a world on one thread and a clock that stands still while anything can run.

@@ -1,9 +1,9 @@
 //! People who talk in private: one at each machine, who opens a private channel with some of the others, speaks in those
 //! in which they take part, and now and then lets somebody in or puts somebody out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use muster_actors::{NewStream, NewUser, Node, PostError, PrincipalError, StreamError};
+use muster_actors::{NewStream, NewUser, Node, PostError, PrincipalError, StreamError, ports::Clock};
 use muster_protocol::{
     ids::{StreamId, WorkspaceId},
     principal::Principal,
@@ -17,6 +17,8 @@ use super::{
     person::{Asker, PAUSE_MS_MAX, Person},
 };
 
+/// When everybody who is there wishes for a slug, in milliseconds.
+const WISH_MS: u64 = 5_000;
 /// Of so many things that a confidant does, one changes who takes part.
 const CHANGES_ONE_IN: u32 = 4;
 
@@ -43,6 +45,9 @@ impl Confidant {
             return None;
         }
         let workspace = self.workspace().await;
+        // Most wish for their slug at the same moment, so that the home has to choose.
+        let early_ms = WISH_MS.saturating_sub(self.asker.shared.beginning.elapsed_ms());
+        self.asker.shared.clock().sleep(Duration::from_millis(early_ms)).await;
         let me = self.become_somebody(workspace).await?;
         self.asker.shared.ledger.became(self.asker.machine.index(), me);
         let pause_ms = 2 * self.asker.shared.plan.world.duration_ms / (confidences as u64 + 1);
