@@ -12,8 +12,10 @@ fn replay(arguments: &[&str]) -> String {
 
 #[test]
 fn three_processes_play_one_seed_to_the_same_trace() {
-    let processes: Vec<_> = (0..3).map(|_| thread::spawn(|| replay(&["4"]))).collect();
-    let told: Vec<_> = processes.into_iter().map(|process| process.join().expect("it plays")).collect();
+    let told: Vec<_> = thread::scope(|scope| {
+        let processes: Vec<_> = (0..3).map(|_| scope.spawn(|| replay(&["4"]))).collect();
+        processes.into_iter().map(|process| process.join().expect("it plays")).collect()
+    });
     assert!(told[0].contains("trace "));
     assert!(told.iter().all(|others| *others == told[0]), "{told:#?}");
     let another = replay(&["5", "--scenario", "links"]).replace(" 5: ", " 4: ");
