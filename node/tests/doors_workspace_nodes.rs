@@ -112,6 +112,7 @@ async fn a_private_stream_is_on_the_nodes_of_its_members_and_nowhere_else() {
         .refuses(400, "invalid_request");
     let path = team.node_path(&format!("streams/{dm}/members"));
     home.post(&path, &json!({ "member_id": eve.id })).await.refuses(400, "invalid_request");
+    home.delete(&format!("{path}/{}", bob.id)).await.refuses(400, "invalid_request");
 }
 
 #[tokio::test]
@@ -156,6 +157,10 @@ async fn a_private_channel_spans_as_many_nodes_as_its_members_have_and_changes_w
     until(3, async || texts(member, bob, plans).await.len()).await;
     let store = std::fs::read(third.home.path().join("node/store.redb")).unwrap();
     assert!(!store.windows(17).any(|part| part == b"without eve again"), "it did not come to the third node");
+    // A node that only reads holds nothing private.
+    let role = team.node_path(&format!("members/{}", third.peer_id));
+    home.patch(&role, &json!({ "role": "guest" })).await.with(204);
+    home.post(&members, &json!({ "member_id": eve.id })).await.refuses(400, "invalid_request");
 }
 
 #[tokio::test]

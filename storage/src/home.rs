@@ -70,6 +70,7 @@ impl Batch<'_> {
         for waiting in waiting {
             let Some(heard) = self.memory.unsettled.get_mut(&waiting) else { continue };
             heard.insert(member);
+            self.memory.revision += 1;
             if self.have_spoken(waiting) {
                 self.settle(waiting)?;
             }

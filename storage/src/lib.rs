@@ -62,6 +62,7 @@ mod notices;
 mod overlay;
 mod people;
 mod posts;
+mod published;
 mod read;
 mod receipts;
 mod restore;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, RwLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use muster_protocol::{
@@ -24,6 +24,7 @@ use crate::{
     batch::{Batch, LocalPeer, Memory, PrivateSpace},
     error::OpenError,
     migrate,
+    published::Published,
     read::View,
     rows::{self, LogRow, PairRow, SessionRecord},
     schema::{self, Place},
@@ -55,76 +56,6 @@ pub struct Options {
     pub fresh: [u8; 24],
     /// Where blobs are kept.
     pub blobs: PathBuf,
-}
-
-/// What readers see beside the tables: as of the newest commit.
-#[derive(Default)]
-pub(crate) struct Published {
-    state: RwLock<Arc<State>>,
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct State {
-    /// Of workspaces.
-    pub(crate) controls: BTreeMap<SpaceId, Arc<ControlState>>,
-    pub(crate) pairs: BTreeMap<SpaceId, PrivateSpace>,
-    pub(crate) groups: BTreeMap<SpaceId, PrivateSpace>,
-    pub(crate) numbers: BTreeMap<SpaceId, u32>,
-    pub(crate) spaces: BTreeMap<u32, SpaceId>,
-    pub(crate) workspaces: BTreeMap<WorkspaceId, SpaceId>,
-    pub(crate) last_event: u64,
-    pub(crate) next_expiry_s: i64,
-    pub(crate) unsettled: BTreeMap<SpaceId, BTreeSet<NodeId>>,
-    /// Of what is above, as the writer counts its changes.
-    revision: u64,
-}
-
-impl State {
-    fn of(memory: &Memory) -> Self {
-        let workspace =
-            |(space, control): (&SpaceId, &Arc<ControlState>)| (control.genesis().workspace, *space);
-        Self {
-            controls: memory.controls.clone(),
-            pairs: memory.pairs.clone(),
-            groups: memory.groups.clone(),
-            numbers: memory.space_numbers.clone(),
-            spaces: memory.spaces.clone(),
-            workspaces: memory.controls.iter().map(workspace).collect(),
-            revision: memory.revision,
-            ..Self::default()
-        }
-    }
-
-    fn private(&self, space: SpaceId) -> Option<&PrivateSpace> {
-        self.pairs.get(&space).or_else(|| self.groups.get(&space))
-    }
-
-    /// The space of the workspace that a space belongs to.
-    pub(crate) fn workspace_of(&self, space: SpaceId) -> SpaceId {
-        self.private(space).map_or(space, |private| private.workspace)
-    }
-
-    pub(crate) fn control(&self, space: SpaceId) -> Option<Arc<ControlState>> {
-        let private = || self.private(space).map(|private| &private.control);
-        self.controls.get(&space).or_else(private).cloned()
-    }
-}
-
-impl Published {
-    pub(crate) fn set(&self, memory: &Memory, last_event: u64) {
-        let before = self.get();
-        let state = State {
-            last_event,
-            next_expiry_s: memory.next_expiry_s,
-            unsettled: memory.unsettled.clone(),
-            ..if before.revision == memory.revision { (*before).clone() } else { State::of(memory) }
-        };
-        *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(state);
-    }
-
-    pub(crate) fn get(&self) -> Arc<State> {
-        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
 }
 
 /// Acknowledgements not yet written: by peer and log number, up to which operation.
@@ -301,12 +232,7 @@ impl Store {
         self.inner.published.get().workspaces.get(&workspace).copied()
     }
 
-    /// Whether this store is a copy that may lack what was decided in a workspace since it was made.
-    pub fn is_unsettled(&self, space: SpaceId) -> bool {
-        self.inner.published.get().unsettled.contains_key(&space)
-    }
-
-    /// Whether that holds of a workspace, or of any group in it.
+    /// Whether this store is a copy that may lack what was decided since it was made, in a workspace or in a group there.
     pub fn awaits_word(&self, workspace: SpaceId) -> bool {
         let state = self.inner.published.get();
         state.unsettled.keys().any(|space| state.workspace_of(*space) == workspace)

@@ -24,7 +24,7 @@ use crate::{
     StoreError,
     batch::{Batch, Memory},
     changes::Changes,
-    store::Published,
+    published::Published,
 };
 
 /// Runs after the commit.

@@ -216,7 +216,7 @@ fn a_home_that_was_set_back_learns_of_its_groups_and_decides_once_all_spoke() {
     bob.learn(ada, four.space);
     exchange(&bob, ada);
     assert!(bob.holds(group), "its own word came back to it");
-    assert!(bob.store.is_unsettled(group));
+    assert!(bob.store.awaits_word(four.space));
     assert!(ada.set_part(group, four.people[3], true));
     exchange(&bob, ada);
     exchange(&bob, ada);
@@ -224,10 +224,10 @@ fn a_home_that_was_set_back_learns_of_its_groups_and_decides_once_all_spoke() {
     assert_eq!(bob.store.control(group).unwrap().role(dan.identity.node()), None, "not decided yet");
     let (space, nodes) = (four.space, [ada, eve, dan].map(|node| node.identity.node()));
     for node in nodes {
-        assert!(bob.store.is_unsettled(group), "anybody may hold what bob forgot");
+        assert!(bob.store.awaits_word(four.space), "anybody may hold what bob forgot");
         bob.write(move |batch| batch.hear_control(space, node));
     }
-    assert!(!bob.store.is_unsettled(group));
+    assert!(!bob.store.awaits_word(four.space));
     assert!(bob.store.control(group).unwrap().role(dan.identity.node()).is_some());
     meet(&[&bob, ada, eve, dan]);
     assert_eq!(dan.texts_of(four.space, plans).len(), 3);

@@ -80,9 +80,14 @@ pub enum StreamError {
     /// What two people say alone rests on their nodes only.
     #[error("this node is home to neither of the two; open it on the node of one of them")]
     Elsewhere,
-    /// A dm is for two.
-    #[error("in a dm nobody else takes part; open a private channel for more than two")]
-    Alone,
+    /// What is private flows only between nodes that may write in the workspace.
+    #[error(
+        "the node of one of them only reads in the workspace, so it holds nothing private; its role has to be member"
+    )]
+    Reader,
+    /// A dm is for its two, and notices are for one.
+    #[error("who takes part in a dm or reads notices does not change; open a private channel")]
+    Fixed,
     /// Every private stream costs the nodes that hold it.
     #[error(
         "as many private channels and scratchpads were opened on this node as it may have; use one that is there"

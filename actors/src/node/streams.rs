@@ -2,6 +2,7 @@
 
 use muster_protocol::{
     content::ChannelOpened,
+    control::Role,
     identity::NodeId,
     ids::{SpaceId, StreamId, WorkspaceId},
     limits,
@@ -209,6 +210,7 @@ impl Node {
         new: NewStream,
     ) -> Result<StreamRow, StreamError> {
         check_texts(&new)?;
+        check_homes(&self.store().view()?, &row, &new.members)?;
         let workspace = row.space;
         if between.is_none() && self.store().groups_at_home(workspace) >= limits::GROUPS_PER_HOME_MAX {
             return Err(StreamError::TooMany);
@@ -271,12 +273,14 @@ impl Node {
         let row = self.workspace_here(workspace)?.ok_or(StreamError::UnknownWorkspace)?;
         let place = self.place(&row, stream)?;
         let view = self.store().view()?;
-        if view.stream(&row, place.root)?.is_some_and(|root| root.kind == StreamKind::System) {
-            return Err(StreamError::Invalid("a stream of notices is for its person alone"));
+        if view.control(place.space).is_some_and(|control| control.pair_nodes().is_some()) {
+            return Err(StreamError::Fixed);
         }
         if joined {
             check_members(&view, &row, &[member])?;
-            check_pair(&view, &place)?;
+            if place.channel.is_empty() {
+                check_homes(&view, &row, &[member])?;
+            }
         } else if !view.takes_part(&row, place.root, member)? {
             return Err(StreamError::UnknownMember);
         }
@@ -395,10 +399,10 @@ fn check_texts(new: &NewStream) -> Result<(), StreamError> {
     Ok(())
 }
 
-/// In what two people say alone nobody else takes part.
-fn check_pair(view: &View, place: &Place) -> Result<(), StreamError> {
-    let is_pair = view.control(place.space).is_some_and(|control| control.pair_nodes().is_some());
-    if is_pair { Err(StreamError::Alone) } else { Ok(()) }
+/// A private stream is held by the nodes of those who take part, and only nodes that may write hold any.
+fn check_homes(view: &View, row: &WorkspaceRow, members: &[Principal]) -> Result<(), StreamError> {
+    let writes = |member: &Principal| view.home_role(row, *member).is_some_and(Role::writes);
+    if members.iter().all(writes) { Ok(()) } else { Err(StreamError::Reader) }
 }
 
 fn check_members(view: &View, row: &WorkspaceRow, members: &[Principal]) -> Result<(), StreamError> {

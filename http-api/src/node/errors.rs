@@ -459,7 +459,7 @@ impl From<StreamError> for Problem {
             E::UnknownStream => UNKNOWN_STREAM.with(error),
             E::UnknownMessage => UNKNOWN_MESSAGE.with(error),
             E::UnknownMember => UNKNOWN_PRINCIPAL.with(error),
-            E::Invalid(_) | E::Elsewhere | E::Alone => INVALID.with(error),
+            E::Invalid(_) | E::Elsewhere | E::Reader | E::Fixed => INVALID.with(error),
             E::Exists => EXISTS.with(error),
             E::TooMany => TOO_MANY.with(error),
             E::NotAllowed => NOT_ALLOWED.with(error),

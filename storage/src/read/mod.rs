@@ -46,8 +46,9 @@ pub use sync::SyncView;
 use crate::{
     StoreError,
     append::{capped, op_from_bytes},
+    published::State,
     rows::{self, At, LogRow},
-    store::{PendingAcks, State},
+    store::PendingAcks,
     tables,
     writer::lock,
 };
